@@ -1,0 +1,12 @@
+"""Groups, domains, signals and the layers that respect them: the code behind *Beyond Alchemy, Executed*.
+
+The modules follow the order of the book, and import only from left to right::
+
+    groups  ->  domains  ->  signals  ->  equivariance
+
+``claims`` states what the book checks, ``figures`` draws it, ``data`` holds what it is checked on. Nothing is
+imported, computed or fetched here: import the module that you need, for example
+``from gdl_utils.groups import dihedral``.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,19 @@
+"""One look for the whole book: colours by role, the commuting diagram, the Cayley table, the error chart, the player."""
+
+from gdl_utils.figures.diagrams import cayley_table, commuting_diagram, error_chart, show_image
+from gdl_utils.figures.player import Player, pixels, polygon, segment, text
+from gdl_utils.figures.style import ROLES, use_book_style
+
+__all__ = [
+    "ROLES",
+    "Player",
+    "cayley_table",
+    "commuting_diagram",
+    "error_chart",
+    "pixels",
+    "polygon",
+    "segment",
+    "show_image",
+    "text",
+    "use_book_style",
+]

@@ -1,0 +1,158 @@
+"""Still pictures that every chapter shares."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+
+from gdl_utils.figures.style import FAINT, INK, ROLES
+from gdl_utils.groups import Group
+
+__all__ = ["cayley_table", "commuting_diagram", "error_chart", "show_image"]
+
+
+def show_image(ax: Axes, image: ArrayLike, title: str = "", *, limit: float | None = None) -> None:
+    """Draw one signal on a square grid as ink on paper, without ticks.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    image : array of shape (n, n)
+        The signal. With ``limit`` it may be negative: one colour for each sign.
+    title : str, optional
+        Written above.
+    limit : float, optional
+        Draw from -limit to limit, 0 as white; by default from 0 to 1.
+    """
+    if limit is None:
+        ax.imshow(image, vmin=0, vmax=1)
+    else:
+        ax.imshow(image, vmin=-limit, vmax=limit, cmap="PuOr")
+    ax.set(xticks=[], yticks=[], title=title)
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=FAINT)
+
+
+def commuting_diagram(
+    x: ArrayLike, gx: ArrayLike, fx: ArrayLike, fgx: ArrayLike, gfx: ArrayLike, *, g: str = "g", f: str = "f"
+) -> Figure:
+    """Draw the book's emblem: two ways round a square, and the difference between their ends beside it.
+
+    Parameters
+    ----------
+    x, gx : arrays of shape (n, n)
+        A signal, and the signal moved.
+    fx, fgx, gfx : arrays of shape (k, k)
+        f(x), f(g·x), and g·f(x).
+    g, f : str
+        What to write at the arrows.
+
+    Returns
+    -------
+    matplotlib Figure
+        Top row: f(x), then moved. Bottom row: x, then moved. Right: f(g·x) - g·f(x), on the scale of f(x).
+    """
+    fx, fgx, gfx = np.asarray(fx), np.asarray(fgx), np.asarray(gfx)
+    fig, axes = plt.subplots(2, 3, figsize=(7.2, 4.7), gridspec_kw={"width_ratios": [1, 1, 1.1], "wspace": 0.5, "hspace": 0.5})
+    show_image(axes[0, 0], x, "x")
+    show_image(axes[0, 1], gx, "g·x")
+    top = max(float(np.abs(fx).max()), 1e-300)
+    show_image(axes[1, 0], fx / top, "f(x)")
+    show_image(axes[1, 1], gfx / top, "the two ends")
+    gap = axes[0, 2].get_gridspec()[:, 2]
+    for ax in axes[:, 2]:
+        ax.remove()
+    difference = fig.add_subplot(gap)
+    error = float(np.linalg.norm(fgx - gfx) / np.linalg.norm(fx))
+    words = "no difference" if error <= 1e-12 else f"relative error {error:.2g}"
+    show_image(difference, (fgx - gfx) / top, f"f(g·x) − g·f(x)\n{words}", limit=1)
+    arrow = {"arrowstyle": "-|>", "color": INK, "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
+    across = {"xy": (1.48, 0.5), "xytext": (1.06, 0.5), "xycoords": "axes fraction", "arrowprops": arrow}
+    down = {"xy": (0.5, -0.44), "xytext": (0.5, -0.06), "xycoords": "axes fraction", "arrowprops": arrow}
+    for row in (0, 1):
+        axes[row, 0].annotate("", **across)
+        axes[row, 0].text(1.27, 0.57, g, transform=axes[row, 0].transAxes, ha="center")
+    for column in (0, 1):
+        axes[0, column].annotate("", **down)
+        axes[0, column].text(0.56, -0.2, f, transform=axes[0, column].transAxes, va="center")
+    return fig
+
+
+def cayley_table(group: Group, ax: Axes | None = None) -> Axes:
+    """Draw the product table of a group: the element in row g and column h is gh, "first h, then g".
+
+    Equal elements have equal shades. A cell is framed where the other order gives another element, gh ≠ hg: an abelian
+    group has no frames.
+
+    Parameters
+    ----------
+    group : Group
+        With at most 24 elements, for more cannot be read.
+    ax : matplotlib Axes, optional
+        Where to draw; by default a new figure.
+
+    Raises
+    ------
+    ValueError
+        If the group has more than 24 elements.
+    """
+    n = len(group)
+    if n > 24:
+        raise ValueError(f"group: {group.name} has {n} elements; a table of more than 24 cannot be read")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(0.55 * n + 1, 0.55 * n + 1))
+    shades = plt.get_cmap("viridis")(0.5 + 0.5 * np.arange(n) / max(n - 1, 1))
+    ax.imshow(shades[group.product])
+    for g in range(n):
+        for h in range(n):
+            ax.text(h, g, group.labels[group.product[g, h]], ha="center", va="center", fontsize=10)
+            if group.product[g, h] != group.product[h, g]:
+                ax.add_patch(Rectangle((h - 0.44, g - 0.44), 0.88, 0.88, fill=False, edgecolor=INK, linewidth=1.6))
+    ax.set(xticks=range(n), yticks=range(n), xlabel="first h", ylabel="then g", title=group.name)
+    ax.set_xticklabels(group.labels)
+    ax.set_yticklabels(group.labels)
+    ax.xaxis.tick_top()
+    ax.xaxis.set_label_position("top")
+    ax.tick_params(length=0)
+    return ax
+
+
+def error_chart(measured: Mapping[str, float], control: Mapping[str, float], bound: float = 1e-12) -> Figure:
+    """Draw errors on a logarithmic axis: what passes left of the bound, the controls a million times further right.
+
+    Parameters
+    ----------
+    measured, control : mapping of str to float
+        Names and relative errors; an error of exactly 0 is drawn at the left edge and called 0.
+    bound : float
+        Largest error that counts as rounding.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    rows = [(name, value, "output") for name, value in measured.items()]
+    rows += [(name, value, "control") for name, value in control.items()]
+    floor = 1e-17
+    fig, ax = plt.subplots(figsize=(7.2, 0.42 * len(rows) + 1.1))
+    ax.axvspan(floor / 3, bound, color=ROLES["output"]["color"], alpha=0.10, lw=0)
+    ax.axvspan(1e6 * bound, 30, color=ROLES["control"]["color"], alpha=0.10, lw=0)
+    for y, (_, value, role) in enumerate(rows):
+        style = ROLES[role]
+        shown = max(value, floor)
+        ax.plot(shown, y, marker=style["marker"], color=style["color"], markersize=9, linestyle="none")
+        exact = "0" if value == 0 else "rounding" if value <= bound else f"{value:.2g}"
+        side = 1 if shown < 1e-3 else -1
+        ax.annotate(exact, (shown, y), xytext=(9 * side, 0), textcoords="offset points", va="center", ha="left" if side > 0 else "right")
+    ax.set(xscale="log", xlim=(floor / 3, 30), ylim=(len(rows) - 0.4, -0.6), xlabel="relative error")
+    ax.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+    ax.tick_params(axis="y", length=0)
+    ax.text(bound, -0.62, f"exact: ≤ {bound:g} ", ha="right", va="bottom", color=ROLES["output"]["color"])
+    ax.text(1e6 * bound, -0.62, f" broken: ≥ {1e6 * bound:g}", ha="left", va="bottom", color=ROLES["control"]["color"])
+    ax.spines["left"].set_visible(False)
+    return fig

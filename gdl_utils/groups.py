@@ -1,0 +1,381 @@
+"""Finite groups: elements, generators, product table.
+
+A finite group is written as a set of permutations (Cayley's theorem says that each can be): element ``g`` moves
+point ``i`` to ``g[i]``, and the product ``gh`` means *first h, then g*, as for functions. Everything else in the
+package, from the turn of an image to a group convolution, only needs the numbers of the elements and who times
+whom is what.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["Group", "cyclic", "dihedral", "symmetric"]
+
+MAX_ELEMENTS = 50_000  # beyond this, listing the elements is a mistake more often than a wish
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+MAX_TABLE = 2_000  # a product table of this many elements takes 32 MB
+
+
+class Group:
+    """A finite group, made of all products of its generators.
+
+    Elements are numbered ``0 … len(group) - 1``. The numbering starts with the powers of the first generator; then
+    come their products with the second generator, and so on (so ``cyclic(n)`` numbers the turns by their angle, and
+    ``dihedral(n)`` has the turns first and the mirrored turns after them).
+
+    Parameters
+    ----------
+    generators : sequence of permutations, each of shape (k,)
+        ``generators[s][i]`` is where generator ``s`` sends point ``i``. At least one.
+    names : sequence of str, optional
+        One short name for each generator; elements are named by the products they are: ``"r²m"``. By default ``a, b, c, …``.
+    name : str, optional
+        Name of the group, for figures and messages.
+    family : str, optional
+        ``"cyclic"`` or ``"dihedral"`` where the first generator is the turn by 360°/``degree`` and the second the mirror, so
+        that a domain knows how the group moves its points. Otherwise left out.
+    degree : int, optional
+        The ``n`` of the family.
+
+    Attributes
+    ----------
+    name, family, degree
+        As given.
+    permutations : int array of shape (len(group), k)
+        The elements; read-only.
+    generators : tuple of int
+        The elements' numbers of the generators, in the order in which they were given.
+    labels : tuple of str
+        A name for each element; the identity is ``"e"``.
+    identity : int
+        The number of the element that moves nothing; always 0.
+
+    Raises
+    ------
+    TypeError
+        If a generator does not hold integers.
+    ValueError
+        If there is no generator, a generator is no permutation, they act on different numbers of points, names are
+        missing, or the group has more than 50,000 elements.
+
+    Examples
+    --------
+    The turns of a square, from one quarter-turn of its corners:
+
+    >>> turns = Group([[1, 2, 3, 0]], names="r")
+    >>> len(turns), turns.labels
+    (4, ('e', 'r', 'r²', 'r³'))
+
+    Two swaps of neighbours make all six orders of three things:
+
+    >>> len(Group([[1, 0, 2], [0, 2, 1]]))
+    6
+    """
+
+    def __init__(
+        self,
+        generators: Sequence[ArrayLike],
+        *,
+        names: Sequence[str] | None = None,
+        name: str = "G",
+        family: str | None = None,
+        degree: int | None = None,
+    ):
+        given = [_as_permutation("generators", s, p) for s, p in enumerate(generators)]
+        if not given:
+            raise ValueError("generators: got none; give at least one permutation (the identity makes the trivial group)")
+        if len({len(p) for p in given}) > 1:
+            raise ValueError(f"generators: they act on {[len(p) for p in given]} points; all must act on the same number")
+        names = [chr(ord("a") + s) for s in range(len(given))] if names is None else list(names)
+        if len(names) != len(given):
+            raise ValueError(f"names: got {len(names)} for {len(given)} generators; give one each")
+
+        self.name, self.family, self.degree = name, family, degree
+        self.permutations, words = _close(given)
+        self.permutations.setflags(write=False)
+        self._words = tuple(words)
+        self._index = {p.tobytes(): g for g, p in enumerate(self.permutations)}
+        self.identity = 0
+        self.generators = tuple(self._index[p.tobytes()] for p in given)
+        self.labels = tuple(_label(word, names) for word in words)
+
+    def __len__(self) -> int:
+        return len(self.permutations)
+
+    def __eq__(self, other: object) -> bool:
+        """Two groups are equal when they hold the same permutations under the same numbers, made by the same generators."""
+        if not isinstance(other, Group):
+            return NotImplemented
+        return self.generators == other.generators and np.array_equal(self.permutations, other.permutations)
+
+    def __hash__(self) -> int:
+        return hash((self.generators, self.permutations.shape))
+
+    def __repr__(self) -> str:
+        return f"Group({self.name}, {len(self)} elements)"
+
+    def index(self, permutation: ArrayLike) -> int:
+        """Return the number of the element that is this permutation of the group's points.
+
+        Raises
+        ------
+        ValueError
+            If the permutation is not in the group.
+        """
+        key = np.asarray(permutation, dtype=np.int64).tobytes()
+        if key not in self._index:
+            raise ValueError(f"permutation: {list(np.ravel(permutation))} is not an element of {self.name}")
+        return self._index[key]
+
+    def check_element(self, g: int) -> int:
+        """Return ``g`` as an int, or raise an IndexError (TypeError) that says which numbers the group has."""
+        if isinstance(g, bool) or not isinstance(g, int | np.integer):
+            raise TypeError(f"g: got {g!r}; an element is named by its number, an integer from 0 to {len(self) - 1}")
+        if not 0 <= g < len(self):
+            raise IndexError(f"g: {self.name} has no element {g}; its elements are 0 to {len(self) - 1}")
+        return int(g)
+
+    @cached_property
+    def product(self) -> np.ndarray:
+        """``product[g, h]`` is the number of the element "first h, then g"; shape (len, len), made when first asked for.
+
+        Raises
+        ------
+        ValueError
+            If the group has more than 2,000 elements; multiply ``permutations`` instead.
+        """
+        if len(self) > MAX_TABLE:
+            raise ValueError(
+                f"product: {self.name} has {len(self):,} elements, and tables are made up to {MAX_TABLE:,}; "
+                "use its generators, or compose rows of `permutations`"
+            )
+        by_generator = [self._times_from_left(s) for s in self.generators]
+        table = self._extend(by_generator, np.arange(len(self)), lambda g, s: g[s])  # (gs)x = g(sx)
+        table.setflags(write=False)
+        return table
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """``inverse[g]`` is the number of the element that undoes g; shape (len,)."""
+        undone = np.argsort(self.permutations, axis=1)
+        inverse = np.array([self._index[p.tobytes()] for p in undone])
+        inverse.setflags(write=False)
+        return inverse
+
+    @cached_property
+    def is_abelian(self) -> bool:
+        """Whether the order never matters: gh = hg for all pairs (it is enough to ask the generators)."""
+        some = self.permutations[list(self.generators)]
+        return all(np.array_equal(p[q], q[p]) for p in some for q in some)
+
+    def action(self, permutations: Sequence[ArrayLike]) -> np.ndarray:
+        """Extend one permutation for each generator to a permutation for every element: an action on n points.
+
+        Parameters
+        ----------
+        permutations : sequence of int arrays, each of shape (n,)
+            Where each generator sends the points ``0 … n - 1``, in the order of the generators.
+
+        Returns
+        -------
+        int array of shape (len(group), n)
+            ``moved[g, u]`` is the point g·u, with (gh)·u = g·(h·u).
+
+        Raises
+        ------
+        ValueError
+            If the count or the sizes are wrong, or the permutations do not compose as the group multiplies.
+
+        Examples
+        --------
+        Six seats at a round table; the generator of C_3 moves everybody on by two:
+
+        >>> cyclic(3).action([[2, 3, 4, 5, 0, 1]])[2]
+        array([4, 5, 0, 1, 2, 3])
+        """
+        given = [_as_permutation("permutations", s, p) for s, p in enumerate(permutations)]
+        self._check_images("permutations", given)
+        moved = self._extend(given, np.arange(len(given[0])), lambda g, s: g[s])
+        for s, p in zip(self.generators, given, strict=True):
+            self._check_products("permutations", "an action", s, np.abs(p[moved] - moved[self._times_from_left(s)]))
+        return moved
+
+    def representation(self, matrices: Sequence[ArrayLike]) -> np.ndarray:
+        """Extend one matrix for each generator to a matrix for every element: a representation.
+
+        Parameters
+        ----------
+        matrices : sequence of arrays, each of shape (n, n)
+            One for each generator, in the same order.
+
+        Returns
+        -------
+        array of shape (len(group), n, n)
+            ``rho[g]``, with ``rho[gh] = rho[g] @ rho[h]`` for all g and h.
+
+        Raises
+        ------
+        ValueError
+            If the count or the shapes are wrong, or the matrices do not multiply as the group does: then no such ``rho`` exists.
+
+        Examples
+        --------
+        >>> quarter_turn = [[0, -1], [1, 0]]
+        >>> cyclic(4).representation([quarter_turn])[2]
+        array([[-1,  0],
+               [ 0, -1]])
+        >>> cyclic(3).representation([quarter_turn])
+        Traceback (most recent call last):
+            ...
+        ValueError: matrices: not a representation of C₃: those of r · r² and of e differ by 1
+        """
+        given = [np.asarray(m) for m in matrices]
+        if any(m.ndim != 2 or m.shape[0] != m.shape[1] for m in given):
+            raise ValueError(f"matrices: got shapes {[m.shape for m in given]}; all must be square")
+        self._check_images("matrices", given)
+        rho = self._extend(given, np.eye(len(given[0]), dtype=np.result_type(*given)), np.matmul)
+        scale = max(1.0, float(np.abs(rho).max()))
+        for s, matrix in zip(self.generators, given, strict=True):
+            gap = np.abs(matrix @ rho - rho[self._times_from_left(s)])
+            self._check_products("matrices", "a representation", s, gap.max(axis=2), 1e-9 * scale)
+        return rho
+
+    def _extend(self, images: list[np.ndarray], identity: np.ndarray, multiply: Callable) -> np.ndarray:
+        """Multiply the generators' images along each element's word; a word's beginning is a word itself, seen before."""
+        number = {word: g for g, word in enumerate(self._words)}
+        out = np.empty((len(self), *identity.shape), dtype=np.result_type(identity, *images))
+        out[0] = identity
+        for g, word in enumerate(self._words[1:], start=1):
+            out[g] = multiply(out[number[word[:-1]]], images[word[-1]])
+        return out
+
+    def _check_images(self, argument: str, images: list[np.ndarray]) -> None:
+        if len(images) != len(self.generators):
+            raise ValueError(
+                f"{argument}: got {len(images)}; {self.name} has {len(self.generators)} generators, give one for each"
+            )
+        if len({m.shape for m in images}) > 1:
+            raise ValueError(f"{argument}: got shapes {[m.shape for m in images]}; all must have the same")
+
+    def _check_products(self, argument: str, kind: str, s: int, gap: np.ndarray, allowed: float = 0.0) -> None:
+        """Refuse images that differ on an edge g → sg of the Cayley graph; agreeing on all edges is agreeing on all products."""
+        gap = gap.max(axis=1)
+        if not gap.max() <= allowed:
+            g = int(gap.argmax())
+            target = self.labels[self._times_from_left(s)[g]]
+            raise ValueError(
+                f"{argument}: not {kind} of {self.name}: those of {self.labels[s]} · {self.labels[g]} "
+                f"and of {target} differ by {gap.max():.3g}"
+            )
+
+    def _times_from_left(self, s: int) -> np.ndarray:
+        """Return the number of ``s·g`` for every g; shape (len,)."""
+        products = self.permutations[s][self.permutations]  # (|G|, k): first g, then s
+        return np.array([self._index[p.tobytes()] for p in products])
+
+
+def cyclic(n: int) -> Group:
+    """Return C_n (also written Z_n), the turns by multiples of 360°/n; element i is i times the generator ``r``.
+
+    Examples
+    --------
+    >>> int(cyclic(4).product[1, 3])  # a quarter-turn after three of them is no turn
+    0
+    """
+    n = check_positive("n", n)
+    return Group([np.roll(np.arange(n), -1)], names="r", name=f"C{n}".translate(SUBSCRIPTS), family="cyclic", degree=n)
+
+
+def dihedral(n: int) -> Group:
+    """Return D_n, the 2n turns and mirror images of a regular n-gon: ``r^i`` is element i, ``r^i m`` is element n + i.
+
+    Examples
+    --------
+    >>> D4 = dihedral(4)
+    >>> r, m = D4.generators
+    >>> D4.labels[D4.product[r, m]], D4.labels[D4.product[m, r]]
+    ('rm', 'r³m')
+    """
+    n = check_positive("n", n)
+    i = np.arange(n)  # two rings of n points, swapped by the mirror: on one ring D_1 and D_2 would lose elements
+    turn = np.r_[(i + 1) % n, n + (i + 1) % n]
+    mirror = np.r_[n + -i % n, -i % n]
+    return Group([turn, mirror], names="rm", name=f"D{n}".translate(SUBSCRIPTS), family="dihedral", degree=n)
+
+
+def symmetric(n: int) -> Group:
+    """Return S_n, all n! orders of n things, made by swaps of neighbours ``a, b, c, …`` (n from 1 to 8).
+
+    Examples
+    --------
+    >>> len(symmetric(4)), symmetric(3).is_abelian
+    (24, False)
+    """
+    n = check_positive("n", n)
+    if n > 8:
+        raise ValueError(f"n: the symmetric group of {n} things is too large to list; n may be 1 to 8 (8! = 40,320)")
+    swaps = []
+    for i in range(n - 1):
+        swap = np.arange(n)
+        swap[[i, i + 1]] = i + 1, i
+        swaps.append(swap)
+    return Group(swaps or [np.arange(n)], name=f"S{n}".translate(SUBSCRIPTS), family="symmetric", degree=n)
+
+
+def check_positive(argument: str, n: int) -> int:
+    """Return n as an int, or raise a TypeError or ValueError that names the argument."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+        raise TypeError(f"{argument}: got {n!r}; give a whole number")
+    if n < 1:
+        raise ValueError(f"{argument}: got {n}; give a whole number from 1 upwards")
+    return int(n)
+
+
+def _close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """List all products of the generators, coset by coset (Dimino's algorithm), each with a word that makes it."""
+    identity = np.arange(len(generators[0]))
+    elements, words = [identity], [()]
+    seen = {identity.tobytes()}
+    for s, generator in enumerate(generators):
+        if generator.tobytes() in seen:
+            continue
+        subgroup, subgroup_words = np.array(elements), list(words)
+        representatives = [(identity, ())]
+        for representative, word in representatives:  # grows while it is read
+            for t in range(s + 1):
+                new = representative[generators[t]]
+                if new.tobytes() in seen:
+                    continue
+                representatives.append((new, (*word, t)))
+                coset = subgroup[:, new]  # h·new for every h of the subgroup
+                elements.extend(coset)
+                words.extend((*h, *word, t) for h in subgroup_words)
+                seen.update(p.tobytes() for p in coset)
+                if len(elements) > MAX_ELEMENTS:
+                    raise ValueError(f"generators: they make more than {MAX_ELEMENTS:,} elements, too many to list")
+    return np.array(elements), words
+
+
+def _as_permutation(argument: str, s: int, values: ArrayLike) -> np.ndarray:
+    p = np.asarray(values)
+    if p.dtype.kind not in "iu":
+        raise TypeError(f"{argument}[{s}]: got values of type {p.dtype}; a permutation holds integers")
+    if p.ndim != 1 or not np.array_equal(np.sort(p), np.arange(len(p))):
+        raise ValueError(f"{argument}[{s}]: {p.tolist()} is no permutation; each of 0 … {max(p.size - 1, 0)} must occur once")
+    return p.astype(np.int64)
+
+
+def _label(word: tuple[int, ...], names: list[str]) -> str:
+    """Write a word as a product of powers: (0, 0, 1) is r²m."""
+    text, i = "", 0
+    while i < len(word):
+        j = i
+        while j < len(word) and word[j] == word[i]:
+            j += 1
+        text += names[word[i]] + (str(j - i).translate(SUPERSCRIPTS) if j - i > 1 else "")
+        i = j
+    return text or "e"

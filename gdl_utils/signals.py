@@ -1,0 +1,194 @@
+"""Signals X(Ω, C): what lives on a domain, and how a group moves it.
+
+When a group moves the domain it carries every signal along: the value that was at point u is found at g·u afterwards.
+So the moved signal reads, at u, the old one at the point that has come there:
+
+    (g·x)(u) = x(g⁻¹·u)
+
+The inverse is what makes it an action, (gh)·x = g·(h·x); without it the order is reversed, and no abelian group shows it.
+Where the values have an inner structure of their own, the *fibre*, the group may mix its entries too, by a matrix:
+(g·x)(u) = ρ(g) x(g⁻¹·u).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from gdl_utils.domains import Domain
+from gdl_utils.groups import Group
+
+__all__ = ["Fibre", "SignalSpace", "regular", "rotate", "trivial"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fibre:
+    """How a group acts on the values at a single point. Made by ``trivial`` and ``regular``.
+
+    Attributes
+    ----------
+    name : str
+        Name of the representation.
+    group : Group
+        The group that acts.
+    matrices : array of shape (len(group), F, F)
+        A representation of it.
+    """
+
+    name: str
+    group: Group
+    matrices: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """F, the number of entries at a point."""
+        return self.matrices.shape[1]
+
+
+def trivial(group: Group) -> Fibre:
+    """Return the fibre that the group leaves alone: one number at each point, as a grey value. Its axis is dropped."""
+    return Fibre("trivial", group, np.ones((len(group), 1, 1)))
+
+
+def regular(group: Group) -> Fibre:
+    """Return the fibre with one entry for each element of the group, which g moves from h to gh.
+
+    Raises
+    ------
+    ValueError
+        If the group has more than 2,000 elements, for which there is no product table.
+    """
+    matrices = np.zeros((len(group),) * 3)
+    for g, row in enumerate(group.product):
+        matrices[g, row, np.arange(len(group))] = 1
+    return Fibre("regular", group, matrices)
+
+
+class SignalSpace:
+    """All signals on a domain with values in a fibre, and the group's action on them.
+
+    Parameters
+    ----------
+    domain : Domain
+        Where the signals live.
+    fibre : Fibre, optional
+        What they are at each point; by default ``trivial(domain.group)``.
+
+    Raises
+    ------
+    ValueError
+        If the fibre belongs to another group than the domain.
+
+    Notes
+    -----
+    Signals are tensors ``(…, F, *domain.shape)``, for example ``(batch, channels, F, height, width)``; a trivial fibre has no
+    axis: ``(batch, channels, height, width)``. The group moves the last axes and leaves batch and channels alone.
+
+    Examples
+    --------
+    >>> from gdl_utils.domains import square_grid
+    >>> from gdl_utils.groups import cyclic
+    >>> space = SignalSpace(square_grid(2, cyclic(4)))
+    >>> space.act(1, torch.tensor([[1, 2], [3, 4]]))  # a quarter-turn, counter-clockwise
+    tensor([[2, 4],
+            [1, 3]])
+    """
+
+    def __init__(self, domain: Domain, fibre: Fibre | None = None):
+        fibre = trivial(domain.group) if fibre is None else fibre
+        if fibre.group != domain.group:
+            raise ValueError(f"fibre: belongs to {fibre.group!r}, the domain to {domain.group!r}; they must be one group")
+        self.domain, self.fibre, self.group = domain, fibre, domain.group
+        self.shape = domain.shape if fibre.name == "trivial" else (fibre.size, *domain.shape)
+        # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it.
+        self._source = torch.from_numpy(np.argsort(domain.permutation, axis=1))
+
+    def __repr__(self) -> str:
+        return f"SignalSpace({self.domain.name}, {self.fibre.name} fibre of {self.group.name})"
+
+    def act(self, g: int, x: torch.Tensor) -> torch.Tensor:
+        """Return g·x, the signal after element g has moved it.
+
+        Parameters
+        ----------
+        g : int
+            Number of an element of the group.
+        x : tensor of shape (…, F, ``*domain.shape``), without F for a trivial fibre
+            The signal, or any stack of signals.
+
+        Returns
+        -------
+        tensor of the same shape and dtype
+
+        Raises
+        ------
+        TypeError, IndexError
+            If g is no element's number.
+        ValueError
+            If the last axes are not those of the space.
+        """
+        g = self.group.check_element(g)
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
+        if tuple(x.shape[-len(self.shape) :]) != self.shape:
+            raise ValueError(f"x: got shape {tuple(x.shape)}; its last axes must be {self.shape}, those of {self!r}")
+        flat = x.flatten(-len(self.domain.shape))
+        moved = flat.index_select(-1, self._source[g].to(x.device)).unflatten(-1, self.domain.shape)
+        if self.fibre.name == "trivial":
+            return moved
+        rho = torch.as_tensor(self.fibre.matrices[g], dtype=x.dtype, device=x.device)
+        axis = moved.ndim - len(self.shape)
+        return torch.tensordot(rho, moved, dims=([1], [axis])).movedim(0, axis)
+
+    def matrix(self, g: int) -> torch.Tensor:
+        """Return the matrix of the action of g on flattened signals, shape (N, N) with N = F · len(domain), float64."""
+        size = int(np.prod(self.shape))
+        columns = self.act(g, torch.eye(size, dtype=torch.float64).reshape(size, *self.shape))
+        return columns.reshape(size, size).T
+
+
+def rotate(x: torch.Tensor, degrees: float, *, centre: tuple[float, float] | None = None, order: int = 1) -> torch.Tensor:
+    """Turn images by any angle, reading the values between the pixels off an interpolating spline.
+
+    Only multiples of 90° about the middle move pixels onto pixels; every other angle has to make values up, and no finite
+    group of more than these turns acts on the grid. For the exact turns use ``SignalSpace.act``.
+
+    Parameters
+    ----------
+    x : tensor of shape (…, height, width)
+        The images; what lies outside them counts as 0.
+    degrees : float
+        Angle, counter-clockwise as the image is drawn (rows downwards).
+    centre : (float, float), optional
+        Row and column of the point that stays; by default the middle of the image.
+    order : int
+        Order of the spline, 0 to 5: 1 is bilinear, 3 cubic.
+
+    Returns
+    -------
+    tensor of the same shape and dtype, on the CPU, without gradient
+
+    Raises
+    ------
+    ValueError
+        If x has fewer than two axes or the order is not 0 to 5.
+
+    Examples
+    --------
+    >>> rotate(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 90)
+    tensor([[2., 4.],
+            [1., 3.]])
+    """
+    if x.ndim < 2:
+        raise ValueError(f"x: got shape {tuple(x.shape)}; an image has a height and a width")
+    if order not in range(6):
+        raise ValueError(f"order: got {order!r}; splines of order 0 to 5 are known")
+    height, width = x.shape[-2:]
+    middle = np.array([(height - 1) / 2, (width - 1) / 2] if centre is None else centre)
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    back = np.array([[cos, sin], [-sin, cos]])  # the inverse turn of (row, column): where a pixel's value comes from
+    offset = middle - back @ middle
+    images = x.detach().cpu().reshape(-1, height, width).numpy()
+    turned = [ndimage.affine_transform(image, back, offset=offset, order=order, mode="grid-constant") for image in images]
+    return torch.from_numpy(np.stack(turned)).to(x.dtype).reshape(x.shape)

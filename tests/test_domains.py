@@ -1,0 +1,95 @@
+"""Domains: permutation tables against torch's own turns, flips and rolls; sizes even and odd; errors."""
+
+import numpy as np
+import pytest
+import torch
+
+from gdl_utils.domains import cycle, square_grid, torus
+from gdl_utils.groups import Group, cyclic, dihedral, symmetric
+from gdl_utils.signals import SignalSpace
+
+DOMAINS = [
+    square_grid(4),
+    square_grid(3, cyclic(4)),
+    square_grid(4, dihedral(4)),
+    square_grid(5, cyclic(2)),
+    square_grid(4, dihedral(1)),
+    square_grid(4, dihedral(2)),
+    cycle(6),
+    cycle(6, dihedral(3)),
+    cycle(7, dihedral(7)),
+    torus(4),
+    torus(3, cyclic(4)),
+    torus(4, dihedral(4)),
+]
+
+
+@pytest.mark.parametrize("domain", DOMAINS, ids=repr)
+def test_every_element_permutes_the_points_and_products_compose(domain):
+    p, product = domain.permutation, domain.group.product
+    assert np.array_equal(np.sort(p, axis=1), np.tile(np.arange(len(domain)), (len(domain.group), 1)))
+    for g in range(len(domain.group)):
+        assert np.array_equal(p[g][p], p[product[g]])  # g·(h·u) = (gh)·u
+    assert int(np.prod(domain.shape)) == len(domain) == len(domain.points)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8])
+def test_the_square_is_turned_as_torch_turns_it(n, rng):
+    x = torch.rand(2, n, n, generator=rng)
+    act = SignalSpace(square_grid(n, dihedral(4))).act
+    for i in range(4):
+        assert torch.equal(act(i, x), torch.rot90(x, i, dims=(-2, -1)))
+        assert torch.equal(act(4 + i, x), torch.rot90(x.flip(-1), i, dims=(-2, -1)))
+    assert torch.equal(SignalSpace(square_grid(n, cyclic(2))).act(1, x), x.flip(-2, -1))
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_the_torus_is_rolled_and_turned_as_torch_does_it(n, rng):
+    x = torch.rand(n, n, generator=rng)
+    act = SignalSpace(torus(n, cyclic(4))).act
+    for g in range(4):
+        for i in range(n):
+            for j in range(n):
+                moved = torch.rot90(x, g, dims=(-2, -1)).roll((i, j), (-2, -1))
+                assert torch.equal(act((g * n + i) * n + j, x), moved)
+
+
+def test_the_cycle_is_rolled_and_reversed_as_torch_does_it(rng):
+    x = torch.rand(6, generator=rng)
+    act = SignalSpace(cycle(6, dihedral(6))).act
+    for i in range(6):
+        assert torch.equal(act(i, x), x.roll(i))
+        assert torch.equal(act(6 + i, x), x.flip(0).roll(1 + i))  # point 0 stays where it is
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_torus_groups_have_all_shifts_and_turns(n):
+    assert len(torus(n).group) == n**2 and torus(n).group.is_abelian
+    assert len(torus(n, dihedral(4)).group) == 8 * n**2 and not torus(n, dihedral(4)).group.is_abelian
+
+
+def test_an_unknown_action_comes_as_matrices():
+    swap_axes = square_grid(3, cyclic(2), matrices=[[[0, 1], [1, 0]]])
+    x = torch.arange(9.0).reshape(3, 3)
+    assert torch.equal(SignalSpace(swap_axes).act(1, x), x.T)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: square_grid(3, cyclic(6)), "how C₆ acts on a square grid is not known"),
+        (lambda: square_grid(3, symmetric(3)), "how S₃ acts"),
+        (lambda: square_grid(3, Group([[1, 0]])), "needs matrices="),
+        (lambda: square_grid(3, cyclic(3), matrices=[[[0, -1], [1, -1]]]), "r of C₃ moves a point of the square grid 3×3"),
+        (lambda: square_grid(3, cyclic(2), matrices=[[[-1]]]), "matrices: got 1×1; the points of a square grid 3×3 have 2"),
+        (lambda: square_grid(3, cyclic(3), matrices=[[[0, -1], [1, 0]]]), "not a representation of C₃"),
+        (lambda: square_grid(0), "n: got 0"),
+        (lambda: cycle(6, cyclic(4)), "C₄ does not act on a cycle of 6"),
+        (lambda: cycle(6, symmetric(3)), "S₃ does not act on a cycle of 6"),
+        (lambda: torus(2), "at least 3 points a side"),
+        (lambda: torus(4, cyclic(3)), "how C₃ acts on a square grid is not known"),
+    ],
+)
+def test_bad_input_is_named(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

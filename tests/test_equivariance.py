@@ -1,0 +1,102 @@
+"""The measure itself: what it finds exact, what it finds broken, what it refuses to judge."""
+
+import pytest
+import torch
+
+from gdl_utils.domains import square_grid, torus
+from gdl_utils.equivariance import assert_equivariant, equivariance_error
+from gdl_utils.groups import cyclic, dihedral
+from gdl_utils.signals import SignalSpace
+
+SPACE = SignalSpace(torus(6, dihedral(4)))
+
+
+def blur(x):
+    """Average over the four neighbours on the torus: respects shifts, turns and mirror images."""
+    return sum(x.roll(step, axis) for step in (1, -1) for axis in (-2, -1)) / 4
+
+
+def slope(x):
+    """Difference to the right-hand neighbour: the same detector in one direction only."""
+    return x - x.roll(1, -1)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_a_symmetric_stencil_passes_and_a_one_sided_one_fails_by_far(dtype, bound, rng):
+    x = torch.randn(2, 6, 6, dtype=dtype, generator=rng)
+    assert assert_equivariant(blur, x, SPACE, SPACE) <= bound
+    with pytest.raises(AssertionError, match=r"not equivariant: .* for g = .* of Z₆² ⋊ D₄ \(allowed: "):
+        assert_equivariant(slope, x, SPACE, SPACE)
+    turn = lambda t: SPACE.act(36, t)
+    assert equivariance_error(slope, x, turn, turn) > 0.1
+
+
+def test_shifts_alone_do_not_see_what_turns_see(rng):
+    x = torch.randn(6, 6, dtype=torch.float64, generator=rng)
+    assert assert_equivariant(slope, x, SPACE, SPACE, elements=range(36)) <= 1e-12
+    with pytest.raises(AssertionError, match="for g = r"):
+        assert_equivariant(slope, x, SPACE, SPACE, elements=[36])
+
+
+def test_turns_alone_do_not_see_what_shifts_see(rng):
+    x = torch.randn(6, 6, dtype=torch.float64, generator=rng)
+    u = torch.arange(6) - 2.5
+    mask = torch.exp(-(u[:, None] ** 2 + u**2) / 8)
+    masked = lambda x: mask * blur(x)
+    assert assert_equivariant(masked, x, SPACE, SPACE, elements=range(0, 288, 36)) <= 1e-12
+    with pytest.raises(AssertionError):
+        assert_equivariant(masked, x, SPACE, SPACE, elements=[1])
+
+
+def test_invariance_is_the_case_without_an_output_space(rng):
+    x = torch.randn(2, 6, 6, dtype=torch.float64, generator=rng)
+    assert assert_equivariant(lambda x: blur(x).square().mean((-2, -1)), x, SPACE) <= 1e-12
+    with pytest.raises(AssertionError, match="not invariant"):
+        assert_equivariant(lambda x: x[..., 0, 0], x, SPACE)
+
+
+def test_generators_find_what_all_elements_find(rng):
+    x = torch.randn(6, 6, dtype=torch.float64, generator=rng)
+    with pytest.raises(AssertionError):
+        assert_equivariant(slope, x, SPACE, SPACE, elements=SPACE.group.generators)
+
+
+def test_tuples_and_dicts_go_in_and_come_out(rng):
+    x, y = torch.randn(2, 6, 6, dtype=torch.float64, generator=rng)
+    both = lambda t: tuple(SPACE.act(40, s) for s in t)
+    assert equivariance_error(lambda a, b: (blur(a), a * b), (x, y), both, both) <= 1e-12
+    named = lambda t: {k: SPACE.act(40, s) for k, s in t.items()}
+    swapped = lambda a, b: {"b": blur(b), "a": a}
+    assert equivariance_error(swapped, {"a": x, "b": y}, named, named) <= 1e-12
+    assert equivariance_error(lambda a, b: (blur(a), slope(b)), (x, y), both, both) > 1e-6
+
+
+def test_complex_and_integer_outputs_are_measured(rng):
+    x = torch.randn(6, 6, dtype=torch.float64, generator=rng)
+    shift = lambda t: t.roll(1, -1)
+    phase = torch.exp(-2j * torch.pi * torch.arange(6, dtype=torch.float64) / 6)
+    assert equivariance_error(torch.fft.fft2, x, shift, lambda y: y * phase) <= 1e-12
+    assert equivariance_error(lambda x: (x > 0).long(), x, shift, shift) == 0
+    assert equivariance_error(lambda x: (x > 0).long(), x, shift, lambda y: y) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda x, s: equivariance_error(lambda t: 0 * t, x, s, s), ValueError, r"\|f\(x\)\| = 0"),
+        (lambda x, s: equivariance_error(lambda t: t / 0, x, s, s), ValueError, "finite, non-zero"),
+        (lambda x, s: equivariance_error(lambda t: t, x, s, lambda y: y[:2]), ValueError, r"f\(g·x\) has shapes"),
+        (lambda x, s: equivariance_error(lambda t: 3, x, s, lambda y: y), TypeError, "gave a int"),
+        (lambda x, s: assert_equivariant(blur, x.long(), SPACE, SPACE), ValueError, "x: got torch.int64"),
+        (lambda x, s: assert_equivariant(blur, x, SPACE, SPACE, elements=[]), ValueError, "elements: got none"),
+        (
+            lambda x, s: assert_equivariant(blur, x, SPACE, SignalSpace(square_grid(6, cyclic(4)))),
+            ValueError,
+            "space_out: belongs to",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, error, words, rng):
+    x = torch.randn(6, 6, dtype=torch.float64, generator=rng)
+    with pytest.raises(error, match=words):
+        call(x, lambda t: SPACE.act(1, t))

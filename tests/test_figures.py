@@ -1,0 +1,136 @@
+"""Figures: what can be checked without an eye. Colours that read, marks that are well formed, errors."""
+
+import itertools
+import json
+import re
+from xml.etree import ElementTree
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from gdl_utils.figures import Player, ROLES, cayley_table, commuting_diagram, error_chart, pixels, polygon, segment, text
+from gdl_utils.groups import cyclic, dihedral, symmetric
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def luminance(rgb):
+    """Relative luminance as WCAG 2 defines it."""
+    rgb = np.asarray(rgb)
+    return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(a, b):
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def turned_over(rgb):
+    """What the site's dark mode makes of a figure's colour: invert(.93) hue-rotate(180deg)."""
+    inverted = 0.93 - 0.86 * np.asarray(rgb)
+    grey = np.array([0.213, 0.715, 0.072])
+    return np.clip(2 * (grey @ inverted) - inverted, 0, 1)  # half a turn of hue: reflect at the grey axis
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_reads_on_paper_and_in_dark_mode(role):
+    color = to_rgb(ROLES[role]["color"])
+    assert contrast(color, (1, 1, 1)) >= 4.5
+    assert contrast(turned_over(color), turned_over((1, 1, 1))) >= 4.5
+
+
+def test_the_contrast_check_can_fail():
+    assert contrast(to_rgb("#F0E442"), (1, 1, 1)) < 4.5  # yellow on white
+
+
+def test_roles_differ_in_more_than_colour():
+    for a, b in itertools.combinations(ROLES.values(), 2):
+        assert a["color"] != b["color"] and (a["linestyle"], a["marker"]) != (b["linestyle"], b["marker"])
+        assert a["marker"] != b["marker"]
+
+
+def test_a_cayley_table_frames_what_does_not_commute():
+    frames = lambda group: len([p for p in cayley_table(group).patches if not p.get_fill()])
+    assert frames(cyclic(4)) == 0 and frames(dihedral(4)) == 24
+    with pytest.raises(ValueError, match="S₅ has 120 elements"):
+        cayley_table(symmetric(5))
+
+
+def test_the_emblem_says_whether_the_two_ends_agree(rng):
+    x = np.arange(9.0).reshape(3, 3)
+    title = lambda fig: fig.axes[-1].get_title()
+    assert "no difference" in title(commuting_diagram(x, x.T, x, x.T, x.T))
+    assert "relative error" in title(commuting_diagram(x, x.T, x, x, x.T))
+
+
+def test_the_error_chart_separates_exact_from_broken():
+    ax = error_chart({"a": 0.0, "b": 1e-16}, {"c": 0.3}).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert [t.get_text() for t in ax.texts][:3] == ["0", "rounding", "0.3"]
+
+
+def player(**changes):
+    parts = {
+        "frames": [segment((0, 0), (x, 10), "signal") for x in (0, 10)],
+        "values": ["0", "10"],
+        "sentences": ["It <stands>.", "It leans."],
+        "name": "lean",
+        "alt": "A stick.",
+        "size": (10, 10),
+    }
+    return Player(**(parts | changes))
+
+
+def test_a_player_is_well_formed_and_says_its_value():
+    html = player(start=1)._repr_html_()
+    figure = ElementTree.fromstring(re.sub(r"<(style|script)\b.*?</\1>", "", html, flags=re.S).replace("disabled>", "/>"))
+    assert figure.get("class") == "gdl-player" and figure.find("svg").get("aria-label") == "A stick."
+    slider = figure.find("div/input")
+    assert (slider.get("value"), slider.get("max"), slider.get("aria-valuetext")) == ("1", "1", "10")
+    assert figure.find("div/label").get("for") == slider.get("id")
+    assert figure.find("figcaption").text == "It leans."
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.S)[1].replace("<\\/", "</"))
+    assert data["sentences"][0] == "It <stands>." and len(data["frames"]) == 2
+
+
+def test_a_player_is_the_same_on_every_run_and_differs_with_its_frames():
+    assert player()._repr_html_() == player()._repr_html_()
+    identity = lambda p: re.search(r'id="(gdl-player-\w+)"', p._repr_html_())[1]
+    assert identity(player()) != identity(player(frames=[segment((0, 0), (x, 9), "signal") for x in (0, 10)]))
+    assert "http" not in player()._repr_html_()
+
+
+def test_marks_are_valid_svg_and_rounded():
+    image = np.eye(3)
+    for mark in (
+        polygon([[(0, 0), (1.234, 0), (0, -0.01)]], "moved", dashed=True),
+        polygon([np.eye(2), np.eye(2) + 3], "signal", filled=0.5),
+        segment((0, 0), (1 / 3, 2), "error"),
+        text((1, 2), "a < b"),
+        f"<g>{pixels(image, (0, 0), 2)}</g>",
+    ):
+        ElementTree.fromstring(mark)
+    assert "M0 0L1.2 0L0 0Z" in polygon([[(0, 0), (1.234, 0), (0, -0.01)]], "moved")
+    assert pixels(np.zeros((3, 3)), (0, 0), 2) == ""
+    assert pixels(image, (0, 0), 2).count("h2v2h-2Z") == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: player(values=["0"]), "got 2, 1 and 2"),
+        (lambda: player(frames=["x"], values=["0"], sentences=["s"]), "at least two frames"),
+        (lambda: player(start=2), "there is no frame 2; give 0 to 1"),
+        (lambda: player(alt=""), "must not be empty"),
+        (lambda: segment((0, 0), (1, 1), "blue"), "role: got 'blue'; the roles are ink, signal"),
+    ],
+)
+def test_bad_input_is_named(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

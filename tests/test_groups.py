@@ -1,0 +1,165 @@
+"""Groups: the axioms, on groups that hypothesis makes up; the tables of known ones; errors."""
+
+from math import factorial, lcm
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gdl_utils.groups import Group, cyclic, dihedral, symmetric
+
+permutations = st.integers(2, 5).flatmap(lambda k: st.lists(st.permutations(range(k)), min_size=1, max_size=3))
+random_groups = permutations.map(Group)
+
+
+def check_axioms(product, inverse, identity):
+    """Assert the axioms of a group on its tables."""
+    everyone = np.arange(len(product))
+    assert np.array_equal(product[identity], everyone) and np.array_equal(product[:, identity], everyone)
+    assert np.all(product[everyone, inverse] == identity) and np.all(product[inverse, everyone] == identity)
+    assert np.array_equal(product[product], product[:, product])  # (gh)k = g(hk)
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_groups)
+def test_axioms_hold_for_any_generators(group):
+    check_axioms(group.product, group.inverse, group.identity)
+
+
+def test_the_check_of_the_axioms_can_fail():
+    group = dihedral(3)
+    subtraction = (np.arange(6)[:, None] - np.arange(6)) % 6
+    with pytest.raises(AssertionError):
+        check_axioms(subtraction, np.arange(6), 0)  # bracketing matters, and 0 - x is not x
+    with pytest.raises(AssertionError):
+        check_axioms(group.product, np.arange(6), 0)  # not every element is its own inverse
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_groups)
+def test_product_is_composition_of_the_permutations(group):
+    p = group.permutations
+    for g in range(0, len(group), 7):
+        for h in range(0, len(group), 5):
+            assert np.array_equal(p[group.product[g, h]], p[g][p[h]])  # first h, then g
+    assert group.is_abelian == np.array_equal(group.product, group.product.T)
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_groups)
+def test_closure_has_no_element_twice_and_divides_the_factorial(group):
+    assert len({p.tobytes() for p in group.permutations}) == len(group)
+    assert factorial(group.permutations.shape[1]) % len(group) == 0  # Lagrange
+    assert len(set(group.labels)) == len(group)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 12])
+def test_cyclic_numbers_its_elements_by_their_multiple(n):
+    i = np.arange(n)
+    assert np.array_equal(cyclic(n).product, (i[:, None] + i) % n)
+    assert np.array_equal(cyclic(n).inverse, -i % n)
+    assert cyclic(n).is_abelian
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 6])
+def test_dihedral_has_turns_then_mirrored_turns(n):
+    group = dihedral(n)
+    assert len(group) == 2 * n
+    assert group.is_abelian == (n <= 2)
+    r, m = group.generators
+    turn = 0
+    for i in range(n):
+        assert turn == i and group.product[turn, m] == n + i
+        turn = group.product[r, turn]
+    assert group.product[m, m] == group.identity
+    assert group.product[group.product[m, r], m] == group.inverse[r]
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_symmetric_has_all_orders(n):
+    assert len(symmetric(n)) == factorial(n)
+    assert symmetric(n).is_abelian == (n <= 2)
+
+
+def test_five_eighths_is_the_most_that_commutes():
+    table = dihedral(4).product
+    assert (table == table.T).mean() == 5 / 8  # Gustafson 1973: no group that is not abelian has more
+
+
+@pytest.mark.parametrize("group", [cyclic(6), dihedral(5), symmetric(4)], ids=repr)
+def test_representation_and_action_respect_all_products(group):
+    rho = group.representation([np.eye(len(p))[:, np.argsort(p)] for p in group.permutations[list(group.generators)]])
+    moved = group.action(group.permutations[list(group.generators)])
+    assert np.array_equal(moved, group.permutations)
+    for g in range(len(group)):
+        assert np.array_equal(rho[g] @ rho, rho[group.product[g]])
+        assert np.array_equal(moved[g][moved], moved[group.product[g]])
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [[[0, -1], [1, 0]], [[1, 0], [0, 1]]],  # a mirror that does nothing
+        [[[0, -1], [1, 0]], [[-1, 0], [0, -1]]],  # a half-turn for a mirror
+        [[[0, 0], [0, 0]], [[0, 0], [0, 0]]],  # the identity would have to be 0
+        [[[np.nan, 0], [0, 1]], [[1, 0], [0, 1]]],
+    ],
+)
+def test_a_representation_that_is_none_is_refused(images):
+    with pytest.raises(ValueError, match="not a representation of D₄"):
+        dihedral(4).representation(images)
+
+
+def test_an_action_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="not an action of C₃"):
+        cyclic(3).action([[1, 0]])
+
+
+def test_turns_by_irrational_cosines_are_a_representation():
+    angle = 2 * np.pi / 7
+    rho = cyclic(7).representation([[[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]])
+    assert np.allclose(np.linalg.det(rho), 1)
+
+
+def test_tables_are_lazy_read_only_and_limited():
+    starts, lengths = (0, 7, 18), (7, 11, 29)
+    wheels = [start + np.roll(np.arange(k), -1) for start, k in zip(starts, lengths, strict=True)]
+    big = Group([np.concatenate(wheels)])  # the powers of one permutation with three cycles; no table is made
+    assert len(big) == lcm(*lengths) > 2_000
+    with pytest.raises(ValueError, match="2,233 elements, and tables are made up to 2,000"):
+        _ = big.product
+    with pytest.raises(ValueError, match="read-only"):
+        cyclic(3).product[0, 0] = 1
+
+
+def test_equality_is_by_content():
+    assert cyclic(4) == cyclic(4) and hash(cyclic(4)) == hash(cyclic(4))
+    assert cyclic(4) != dihedral(2) and cyclic(4) != "C₄"
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: Group([]), ValueError, "generators: got none"),
+        (lambda: Group([[0, 0, 1]]), ValueError, r"generators\[0\]: \[0, 0, 1\] is no permutation"),
+        (lambda: Group([[0.0, 1.0]]), TypeError, r"generators\[0\]: got values of type float64"),
+        (lambda: Group([[0, 1], [0, 1, 2]]), ValueError, r"act on \[2, 3\] points"),
+        (lambda: Group([[1, 0]], names="ab"), ValueError, "names: got 2 for 1"),
+        (lambda: Group([np.roll(np.arange(9), 1), [1, 0, *range(2, 9)]]), ValueError, "more than 50,000"),
+        (lambda: cyclic(0), ValueError, "n: got 0"),
+        (lambda: cyclic(2.5), TypeError, "n: got 2.5"),
+        (lambda: dihedral(True), TypeError, "n: got True"),
+        (lambda: symmetric(9), ValueError, "n may be 1 to 8"),
+        (lambda: cyclic(4).index([0, 2, 1, 3]), ValueError, "not an element of C₄"),
+        (lambda: cyclic(4).check_element(4), IndexError, "C₄ has no element 4; its elements are 0 to 3"),
+        (lambda: cyclic(4).check_element(-1), IndexError, "no element -1"),
+        (lambda: cyclic(4).check_element("r"), TypeError, "g: got 'r'"),
+        (lambda: dihedral(4).representation([np.eye(2)]), ValueError, "matrices: got 1; D₄ has 2 generators"),
+        (lambda: cyclic(4).representation([np.ones((2, 3))]), ValueError, r"all must be square"),
+        (lambda: dihedral(4).representation([np.eye(2), np.eye(3)]), ValueError, "must have the same"),
+    ],
+)
+def test_bad_input_is_named(make, error, words):
+    with pytest.raises(error, match=words):
+        make()

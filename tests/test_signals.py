@@ -1,0 +1,130 @@
+"""Signals: the action's axioms on random domains and fibres, and the two mistakes that break them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gdl_utils.domains import cycle, square_grid, torus
+from gdl_utils.groups import cyclic, dihedral
+from gdl_utils.signals import Fibre, SignalSpace, regular, rotate, trivial
+
+
+def corners(group):
+    """The 2×2 matrices of C_n and D_n as a fibre: a vector at each point, which turns along."""
+    angle = 2 * np.pi / group.degree
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return Fibre("vector", group, group.representation([turn, np.diag([1, -1])][: len(group.generators)]))
+
+
+spaces = st.builds(
+    lambda domain, fibre: SignalSpace(domain, fibre(domain.group)),
+    st.sampled_from([square_grid(3, dihedral(4)), square_grid(4, cyclic(4)), cycle(6, dihedral(3)), cycle(5)]),
+    st.sampled_from([trivial, regular, corners]),
+)
+
+
+def composition_gap(act, group, x, g, h):
+    """|g·(h·x) - (gh)·x|, which is 0 for an action."""
+    return float((act(g, act(h, x)) - act(group.product[g, h], x)).abs().max())
+
+
+@settings(max_examples=80, deadline=None)
+@given(spaces, st.data())
+def test_act_is_a_linear_action(space, data):
+    element = st.integers(0, len(space.group) - 1)
+    g, h, seed = data.draw(element), data.draw(element), data.draw(st.integers(0, 99))
+    x, y = torch.randn(2, 3, *space.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    assert composition_gap(space.act, space.group, x, g, h) <= 1e-12
+    assert torch.equal(space.act(space.group.identity, x), x)
+    assert (space.act(space.group.inverse[g], space.act(g, x)) - x).abs().max() <= 1e-12
+    assert (space.act(g, 2 * x - y) - 2 * space.act(g, x) + space.act(g, y)).abs().max() <= 1e-12
+
+
+def test_forgetting_the_inverse_is_seen_on_a_group_that_is_not_abelian(rng):
+    """The control of the axioms: x(g·u) in place of x(g⁻¹·u) is no action, though on C₄ nobody could tell."""
+
+    def act_without_inverse(domain):
+        return lambda g, x: x.flatten(-2)[..., domain.permutation[g]].unflatten(-1, domain.shape)
+
+    x = torch.rand(4, 4, dtype=torch.float64, generator=rng)
+    gaps = {}
+    for group in (cyclic(4), dihedral(4)):
+        act = act_without_inverse(square_grid(4, group))
+        gaps[group.name] = max(composition_gap(act, group, x, g, h) for g in range(len(group)) for h in range(len(group)))
+    assert gaps["C₄"] == 0 and gaps["D₄"] > 1e-6
+
+
+def test_the_value_at_a_point_is_found_where_the_group_took_it(rng):
+    domain = torus(4, dihedral(4))
+    space, x = SignalSpace(domain), torch.rand(4, 4, generator=rng)
+    for g in range(len(domain.group)):
+        moved = space.act(g, x).flatten()
+        for u in range(len(domain)):
+            assert moved[domain.permutation[g, u]] == x.flatten()[u]  # (g·x)(g·u) = x(u)
+
+
+def test_the_regular_fibre_moves_points_and_entries_together(rng):
+    group = cyclic(4)
+    domain = square_grid(3, group)
+    space, x = SignalSpace(domain, regular(group)), torch.rand(2, 4, 3, 3, generator=rng)
+    for g in range(4):
+        moved = space.act(g, x)
+        for h in range(4):
+            assert torch.equal(moved[:, group.product[g, h]], torch.rot90(x[:, h], g, dims=(-2, -1)))
+
+
+@pytest.mark.parametrize("fibre", [trivial, regular, corners])
+def test_matrix_is_the_action_and_a_representation(fibre, rng):
+    group = dihedral(4)
+    space = SignalSpace(square_grid(3, group), fibre(group))
+    x = torch.rand(space.shape, dtype=torch.float64, generator=rng)
+    for g in range(8):
+        assert torch.allclose(space.matrix(g) @ x.flatten(), space.act(g, x).flatten(), atol=1e-14)
+        for h in range(8):
+            assert torch.allclose(space.matrix(g) @ space.matrix(h), space.matrix(group.product[g, h]), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool])
+def test_any_dtype_and_any_leading_axes(dtype):
+    space = SignalSpace(square_grid(3, cyclic(4)))
+    x = torch.arange(54).reshape(2, 3, 3, 3).to(dtype)
+    assert torch.equal(space.act(1, x), torch.rot90(x, dims=(-2, -1))) and space.act(1, x).dtype == dtype
+
+
+def test_gradients_pass_through_the_action():
+    space = SignalSpace(square_grid(2, cyclic(4)))
+    x = torch.rand(2, 2, requires_grad=True)
+    (space.act(1, x) * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+    assert torch.equal(x.grad, torch.tensor([[3.0, 1.0], [4.0, 2.0]]))
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("n", [4, 5, 16])
+def test_rotate_agrees_with_exact_quarter_turns_and_keeps_its_centre(n, order, rng):
+    x = torch.rand(2, n, n, dtype=torch.float64, generator=rng)
+    for i in range(-3, 4):
+        assert (rotate(x, 90 * i, order=order) - torch.rot90(x, i, dims=(-2, -1))).abs().max() <= 1e-12
+    assert rotate(x, 33, order=order, centre=(1, 2))[:, 1, 2].sub(x[:, 1, 2]).abs().max() <= 1e-12
+    assert (rotate(x, 33, order=order) - torch.rot90(x, dims=(-2, -1))).norm() > 1e-6  # the control: another angle
+
+
+def test_bad_input_is_named():
+    space = SignalSpace(square_grid(3, cyclic(4)), regular(cyclic(4)))
+    with pytest.raises(ValueError, match=r"x: got shape \(2, 3, 3\); its last axes must be \(4, 3, 3\)"):
+        space.act(0, torch.zeros(2, 3, 3))
+    with pytest.raises(ValueError, match="last axes"):
+        space.act(0, torch.zeros(3))
+    with pytest.raises(TypeError, match="x: got ndarray"):
+        space.act(0, np.zeros((4, 3, 3)))
+    with pytest.raises(IndexError, match="C₄ has no element 4"):
+        space.act(4, torch.zeros(4, 3, 3))
+    with pytest.raises(TypeError, match="named by its number"):
+        space.act(1.0, torch.zeros(4, 3, 3))
+    with pytest.raises(ValueError, match="fibre: belongs to"):
+        SignalSpace(square_grid(3, cyclic(4)), regular(dihedral(4)))
+    with pytest.raises(ValueError, match="order: got 7"):
+        rotate(torch.zeros(3, 3), 5, order=7)
+    with pytest.raises(ValueError, match="an image has a height"):
+        rotate(torch.zeros(3), 5)
