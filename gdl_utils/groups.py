@@ -118,19 +118,6 @@ class Group:
     def __repr__(self) -> str:
         return f"Group({self.name}, {len(self)} elements)"
 
-    def index(self, permutation: ArrayLike) -> int:
-        """Return the number of the element that is this permutation of the group's points.
-
-        Raises
-        ------
-        ValueError
-            If the permutation is not in the group.
-        """
-        key = np.asarray(permutation, dtype=np.int64).tobytes()
-        if key not in self._index:
-            raise ValueError(f"permutation: {list(np.ravel(permutation))} is not an element of {self.name}")
-        return self._index[key]
-
     def check_element(self, g: int) -> int:
         """Return ``g`` as an int, or raise an IndexError (TypeError) that says which numbers the group has."""
         if isinstance(g, bool) or not isinstance(g, int | np.integer):

@@ -1,0 +1,109 @@
+"""The directive ``{gdl-claims}``: every claim of the article, drawn from the committed notebooks' own outputs.
+
+Nothing on that page is typed: a card is made from the JSON that a claim's cell put out, which the tests compare with
+what the cell gives today. Claims that no chapter has measured yet are listed after the cards.
+"""
+
+import hashlib
+import json
+from html import escape
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from gdl_utils.claims import CLAIMS, Verdict
+
+MIME = "application/vnd.gdl.claim+json"
+KINDS = {
+    "holds": ("holds", "hold"),
+    "holds if": ("holds under a condition", "hold under a condition"),
+    "fails when": ("fails as stated", "fail as stated"),
+}
+
+
+def verdict_in(data):
+    """The verdict of one output. A notebook's file sorts JSON by name; the text beside it still has the author's order."""
+    verdict = dict(data[MIME])
+    for side in ("measured", "control"):
+        values = verdict[side].items()
+        verdict[side] = dict(sorted(values, key=lambda item: data["text/plain"].find(f"{item[0]}: {item[1]}")))
+    return verdict
+
+
+def verdicts(notebook):
+    """The claims in one notebook's outputs, in their order."""
+    for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            if MIME in output.get("data", {}):
+                yield verdict_in(
+                    {mime: "".join(text) if mime == "text/plain" else text for mime, text in output["data"].items()}
+                )
+
+
+def collect(env):
+    """``{id: (page, verdict)}`` over all notebooks of the book; two cells with one claim are an error."""
+    found = {}
+    for page in sorted(env.found_docs):
+        path = env.doc2path(page)
+        for verdict in verdicts(path) if path.endswith(".ipynb") else ():
+            if verdict["id"] not in CLAIMS or verdict["id"] in found:
+                raise ValueError(f"{path}: claim {verdict['id']} is unknown, or measured twice")
+            found[verdict["id"]] = page, verdict
+    return found
+
+
+def digest(env):
+    """Changes when a notebook's claims do, or a claim's wording."""
+    return hashlib.sha256(repr((sorted(collect(env).items()), CLAIMS)).encode()).hexdigest()
+
+
+def tally(found):
+    """One sentence that counts the verdicts."""
+    kinds = [verdict["kind"] for _, verdict in found.values()]
+    counts = [f"{kinds.count(kind)} {words[kinds.count(kind) != 1]}" for kind, words in KINDS.items() if kind in kinds]
+    so_far = f": {', '.join(counts)}" if counts else ""
+    return f"Measured so far: {len(found)} of the article's {len(CLAIMS)} claims{so_far}."
+
+
+class Claims(SphinxDirective):
+    def run(self):
+        env = self.env
+        found = collect(env)
+        env.metadata[env.docname]["gdl_claims"] = digest(env)
+        parts = [f'<p class="gdl-tally">{escape(tally(found))}</p>']
+        for page, verdict in (found[id] for id in CLAIMS if id in found):
+            env.note_dependency(env.doc2path(page))
+            chapter = page.rsplit("/", 1)[-1].replace("_", " ")
+            target = f"{env.app.builder.get_relative_uri(env.docname, page)}#claim-{verdict['id']}"
+            card = Verdict(**verdict)._repr_mimebundle_()["text/html"]
+            link = f'<p class="gdl-source"><a href="{target}">See {verdict["id"]} measured in “{escape(chapter)}”</a></p>'
+            parts.append(card.removesuffix("</div>") + link + "</div>")
+        return [nodes.raw("", "\n".join(parts + self.pending(found)), format="html")]
+
+    def pending(self, found):
+        rows = [
+            f"<tr><td>{id}</td><td>{escape(claim.statement)}</td><td>{claim.chapter.replace('_', ' ')}</td></tr>"
+            for id, claim in CLAIMS.items()
+            if id not in found
+        ]
+        if not rows:
+            return []
+        head = (
+            '<tr><th scope="col">Claim</th><th scope="col">What the article says</th><th scope="col">Chapter to come</th></tr>'
+        )
+        table = f'<table class="table gdl-pending"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
+        return ['<p class="rubric">Not yet measured</p>', f'<div class="pst-scrollable-table-container">{table}</div>']
+
+
+def outdated(app, env, added, changed, removed):
+    """The pages that show claims, where a claim changed since they were drawn."""
+    shown = {page: meta["gdl_claims"] for page, meta in env.metadata.items() if "gdl_claims" in meta}
+    now = digest(env) if shown else None
+    return [page for page, then in shown.items() if then != now and page in env.found_docs]
+
+
+def setup(app):
+    app.add_directive("gdl-claims", Claims)
+    app.connect("env-get-outdated", outdated)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,100 @@
+"""What the site can only know when it is built: where its source lives, and where it will be published.
+
+The repository comes from ``GITHUB_REPOSITORY`` or from ``git remote get-url origin``, and only if it has GitHub's form.
+The site's own address comes from ``GDL_SITE_URL``, which the publishing workflow sets. What is not known is left
+out: no button, no sitemap, and never an address that somebody made up.
+"""
+
+import os
+import re
+import subprocess
+from urllib.parse import urlsplit
+
+from docutils import nodes
+
+GITHUB = re.compile(r"(?:https://(?:[^/@]+@)?github\.com/|(?:ssh://)?git@github\.com[:/])([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
+BUTTONS = {"use_repository_button": True, "use_issues_button": True}
+LAUNCH = {
+    "notebook_interface": "jupyterlab",
+    "binderhub_url": "https://mybinder.org",
+    "colab_url": "https://colab.research.google.com",
+}
+
+
+def repository(folder, environ=os.environ):
+    """``"owner/name"``, or None where nobody has said."""
+    address = environ.get("GITHUB_REPOSITORY", "")
+    if address:
+        address = f"https://github.com/{address}"
+    else:
+        command = ["git", "-C", str(folder), "remote", "get-url", "origin"]
+        try:
+            address = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):  # no git, no repository, or no remote
+            return None
+    match = GITHUB.fullmatch(address)
+    return f"{match[1]}/{match[2]}" if match else None
+
+
+def site_url(environ=os.environ):
+    """The published site's address with one slash at its end, or None."""
+    address = environ.get("GDL_SITE_URL", "")
+    return address.rstrip("/") + "/" if re.fullmatch(r"https?://[\w.:-]+(/[\w./~-]*)?", address) else None
+
+
+def configure(app, config):
+    known, url = repository(app.srcdir), site_url()
+    options = {**config.html_theme_options, "navbar_persistent": []}  # or a second search field tops every page
+    if known:
+        options |= {"repository_url": f"https://github.com/{known}", "launch_buttons": LAUNCH, **BUTTONS}
+    config.html_theme_options = options
+    if url:
+        config.html_baseurl = url
+        config.sitemap_url_scheme = "{link}"
+        config.ogp_site_url = url
+        config.ogp_social_cards = {"enable": False}
+        config.notfound_urls_prefix = urlsplit(url).path
+
+
+def colab_from_its_branch(app, pagename, templatename, context, doctree):
+    """Colab needs a cell that installs the book. Only the generated branch ``colab`` has it, so its button opens that."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if button.get("text") == "Colab":
+                button["url"] = re.sub(r"/blob/[^/]+/", "/blob/colab/", button["url"])
+
+
+def entries_as_list(app, doctree, docname):
+    """Make the bibliography a plain list: the roles that docutils gives a citation are no longer allowed, and its labels
+    say nothing where the text cites by author and year."""
+    for first in list(doctree.findall(nodes.citation)):
+        parent = first.parent
+        entries = [child for child in parent.children if isinstance(child, nodes.citation)]
+        if not entries:  # done with its neighbours
+            continue
+        items = nodes.bullet_list(classes=["gdl-bibliography"])
+        for entry in entries:
+            rest = [child for child in entry.children if not isinstance(child, nodes.label)]
+            items += nodes.list_item("", *rest, ids=entry["ids"])
+        at = parent.index(entries[0])
+        parent.children = [child for child in parent.children if child not in entries]
+        parent.insert(at, items)
+
+
+def guard_codeautolink(app):
+    """sphinx_codeautolink pops a section's title that an exercise or a proof never pushed; let it pop nothing."""
+    from sphinx_codeautolink.extension.block import CodeBlockAnalyser
+
+    original = CodeBlockAnalyser.depart_section
+    CodeBlockAnalyser.depart_section = lambda self, node: original(self, node) if self.title_stack else None
+
+
+def setup(app):
+    guard_codeautolink(app)
+    if site_url():  # each of these writes the site's address into its pages, so none can do without
+        for extension in ("sphinxext.opengraph", "sphinx_sitemap", "notfound.extension"):
+            app.setup_extension(extension)
+    app.connect("config-inited", configure, priority=100)  # before the theme reads its options
+    app.connect("doctree-resolved", entries_as_list)
+    app.connect("html-page-context", colab_from_its_branch, priority=900)  # after the theme made its buttons
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

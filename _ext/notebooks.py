@@ -1,0 +1,92 @@
+"""Execute the book's notebooks and keep them normalised: what is committed is what ran, byte for byte.
+
+python _ext/notebooks.py execute book/*.ipynb    run each one, then replace it, or leave it untouched
+python _ext/notebooks.py check book/*.ipynb      name those that are not normalised; exit 1 if there are any
+"""
+
+import os
+import sys
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import nbformat
+from nbstripout import strip_output
+
+TIMEOUT = 120  # seconds for one cell
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+# What differs from machine to machine, or from run to run, and tells a reader nothing.
+MACHINE_KEYS = [
+    *("metadata.language_info", "metadata.widgets", "metadata.signature"),
+    *("cell.metadata.execution", "cell.metadata.ExecuteTime", "cell.metadata.collapsed", "cell.metadata.scrolled"),
+]
+
+
+def normalise(notebook):
+    """Keep sources, outputs, counts and ids; drop what the machine added, and the outputs of live cells."""
+    notebook = strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=MACHINE_KEYS)
+    notebook.metadata.kernelspec = nbformat.from_dict(KERNEL)
+    for cell in notebook.cells:
+        if "remove-output" in cell.metadata.get("tags", []) and cell.cell_type == "code":
+            cell.outputs = []  # its count stays: nbval takes a cell without one for a cell that never ran
+    return notebook
+
+
+def serialise(notebook):
+    return nbformat.writes(normalise(notebook), version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
+
+
+def execute(path):
+    """Run one notebook in its own folder and replace it. Returns a line to print, and whether all went well."""
+    import resource
+
+    from nbclient import NotebookClient
+
+    os.environ["TQDM_DISABLE"] = "1"  # a progress bar belongs into a live notebook, never into a committed output
+    notebook, at, start = nbformat.read(path, as_version=4), [0], time.perf_counter()
+    client = NotebookClient(
+        notebook, timeout=TIMEOUT, kernel_name="python3", record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+        on_cell_start=lambda cell, cell_index: at.__setitem__(0, cell_index),
+    )  # fmt: skip
+    try:
+        client.execute()
+        nbformat.validate(notebook)
+    except Exception as error:  # noqa: BLE001  # a cell that raised, one that ran too long, a kernel that died
+        return f"{path}: cell {at[0]} failed, the notebook is left as it was\n{type(error).__name__}: {error}", False
+    unfinished = path.with_name(f".{path.name}.tmp")
+    try:
+        unfinished.write_text(serialise(notebook), encoding="utf-8", newline="\n")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    # The kernel is this process's only child, so the children's peak is the notebook's. macOS counts bytes, Linux KiB.
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return f"{path}: {time.perf_counter() - start:.1f} s, {peak:.0f} MiB", True
+
+
+def is_normalised(path):
+    text = path.read_bytes().decode("utf-8")
+    return text == serialise(nbformat.reads(text, as_version=nbformat.NO_CONVERT))
+
+
+def main(command=None, *paths):
+    paths = [Path(path) for path in paths]
+    if command == "execute" and paths:
+        good = True
+        with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:  # a fresh process each: a peak of its own
+            for line, passed in pool.imap(execute, paths):
+                print(line, flush=True)
+                good = good and passed
+        return 0 if good else 1
+    if command == "check" and paths:
+        bad = [path for path in paths if not is_normalised(path)]
+        for path in bad:
+            print(f"{path}: not normalised, run: python _ext/notebooks.py execute {path}")
+        return 1 if bad else 0
+    print(__doc__)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
