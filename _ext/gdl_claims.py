@@ -27,7 +27,9 @@ def verdict_in(data):
     verdict = dict(data[MIME])
     for side in ("measured", "control"):
         values = verdict[side].items()
-        verdict[side] = dict(sorted(values, key=lambda item: data["text/plain"].find(f"{item[0]}: {item[1]}")))
+        verdict[side] = dict(
+            sorted(values, key=lambda item: data["text/plain"].find(f"{item[0]}: {item[1]}"))
+        )
     return verdict
 
 
@@ -37,7 +39,10 @@ def verdicts(notebook):
         for output in cell.get("outputs", []):
             if MIME in output.get("data", {}):
                 yield verdict_in(
-                    {mime: "".join(text) if mime == "text/plain" else text for mime, text in output["data"].items()}
+                    {
+                        mime: "".join(text) if mime == "text/plain" else text
+                        for mime, text in output["data"].items()
+                    }
                 )
 
 
@@ -61,7 +66,11 @@ def digest(env):
 def tally(found):
     """One sentence that counts the verdicts."""
     kinds = [verdict["kind"] for _, verdict in found.values()]
-    counts = [f"{kinds.count(kind)} {words[kinds.count(kind) != 1]}" for kind, words in KINDS.items() if kind in kinds]
+    counts = [
+        f"{kinds.count(kind)} {words[kinds.count(kind) != 1]}"
+        for kind, words in KINDS.items()
+        if kind in kinds
+    ]
     so_far = f": {', '.join(counts)}" if counts else ""
     return f"Measured so far: {len(found)} of the article's {len(CLAIMS)} claims{so_far}."
 
@@ -89,11 +98,14 @@ class Claims(SphinxDirective):
         ]
         if not rows:
             return []
-        head = (
-            '<tr><th scope="col">Claim</th><th scope="col">What the article says</th><th scope="col">Chapter to come</th></tr>'
+        head = '<tr><th scope="col">Claim</th><th scope="col">What the article says</th><th scope="col">Chapter to come</th></tr>'
+        table = (
+            f'<table class="table gdl-pending"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
         )
-        table = f'<table class="table gdl-pending"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
-        return ['<p class="rubric">Not yet measured</p>', f'<div class="pst-scrollable-table-container">{table}</div>']
+        return [
+            '<p class="rubric">Not yet measured</p>',
+            f'<div class="pst-scrollable-table-container">{table}</div>',
+        ]
 
 
 def outdated(app, env, added, changed, removed):

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from docutils import nodes
 
-GITHUB = re.compile(r"(?:https://(?:[^/@]+@)?github\.com/|(?:ssh://)?git@github\.com[:/])([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
+GITHUB = re.compile(
+    r"(?:https://(?:[^/@]+@)?github\.com/|(?:ssh://)?git@github\.com[:/])([\w.-]+)/([\w.-]+?)(?:\.git)?/?"
+)
 BUTTONS = {"use_repository_button": True, "use_issues_button": True}
 LAUNCH = {
     "notebook_interface": "jupyterlab",
@@ -44,7 +46,8 @@ def site_url(environ=os.environ):
 
 def configure(app, config):
     known, url = repository(app.srcdir), site_url()
-    options = {**config.html_theme_options, "navbar_persistent": []}  # or a second search field tops every page
+    # Without the second entry another search field tops every page.
+    options = {**config.html_theme_options, "navbar_persistent": []}
     if known:
         options |= {"repository_url": f"https://github.com/{known}", "launch_buttons": LAUNCH, **BUTTONS}
     config.html_theme_options = options

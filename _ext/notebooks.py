@@ -18,13 +18,20 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # What differs from machine to machine, or from run to run, and tells a reader nothing.
 MACHINE_KEYS = [
     *("metadata.language_info", "metadata.widgets", "metadata.signature"),
-    *("cell.metadata.execution", "cell.metadata.ExecuteTime", "cell.metadata.collapsed", "cell.metadata.scrolled"),
+    *(
+        "cell.metadata.execution",
+        "cell.metadata.ExecuteTime",
+        "cell.metadata.collapsed",
+        "cell.metadata.scrolled",
+    ),
 ]
 
 
 def normalise(notebook):
     """Keep sources, outputs, counts and ids; drop what the machine added, and the outputs of live cells."""
-    notebook = strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=MACHINE_KEYS)
+    notebook = strip_output(
+        notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=MACHINE_KEYS
+    )
     notebook.metadata.kernelspec = nbformat.from_dict(KERNEL)
     for cell in notebook.cells:
         if "remove-output" in cell.metadata.get("tags", []) and cell.cell_type == "code":
@@ -42,10 +49,11 @@ def execute(path):
 
     from nbclient import NotebookClient
 
-    os.environ["TQDM_DISABLE"] = "1"  # a progress bar belongs into a live notebook, never into a committed output
+    # A progress bar belongs into a live notebook, never into a committed output.
+    os.environ["TQDM_DISABLE"] = "1"
     notebook, at, start = nbformat.read(path, as_version=4), [0], time.perf_counter()
     client = NotebookClient(
-        notebook, timeout=TIMEOUT, kernel_name="python3", record_timing=False,
+        notebook, timeout=TIMEOUT, kernel_name="python3", record_timing=False, coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=lambda cell, cell_index: at.__setitem__(0, cell_index),
     )  # fmt: skip
@@ -53,7 +61,10 @@ def execute(path):
         client.execute()
         nbformat.validate(notebook)
     except Exception as error:  # noqa: BLE001  # a cell that raised, one that ran too long, a kernel that died
-        return f"{path}: cell {at[0]} failed, the notebook is left as it was\n{type(error).__name__}: {error}", False
+        return (
+            f"{path}: cell {at[0]} failed, the notebook is left as it was\n{type(error).__name__}: {error}",
+            False,
+        )
     unfinished = path.with_name(f".{path.name}.tmp")
     try:
         unfinished.write_text(serialise(notebook), encoding="utf-8", newline="\n")
@@ -61,7 +72,9 @@ def execute(path):
     finally:
         unfinished.unlink(missing_ok=True)
     # The kernel is this process's only child, so the children's peak is the notebook's. macOS counts bytes, Linux KiB.
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
     return f"{path}: {time.perf_counter() - start:.1f} s, {peak:.0f} MiB", True
 
 
@@ -74,7 +87,8 @@ def main(command=None, *paths):
     paths = [Path(path) for path in paths]
     if command == "execute" and paths:
         good = True
-        with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:  # a fresh process each: a peak of its own
+        # A fresh process each, so that the peak of memory is its own.
+        with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             for line, passed in pool.imap(execute, paths):
                 print(line, flush=True)
                 good = good and passed

@@ -68,7 +68,10 @@ class Verdict:
             return (
                 "<tbody>"
                 + head
-                + "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in values.items())
+                + "".join(
+                    f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>"
+                    for name, value in values.items()
+                )
                 + "</tbody>"
             )
 
@@ -142,7 +145,9 @@ def check_claim(
     if at_most is not None:
         far = GAP * at_most if control_at_least is None else control_at_least
         if control_at_most is not None or far <= at_most:
-            raise ValueError(f"control_at_least: must lie above at_most = {at_most:g}, and control_at_most belongs to at_least")
+            raise ValueError(
+                f"control_at_least: must lie above at_most = {at_most:g}, and control_at_most belongs to at_least"
+            )
         near, beyond = (lambda v: v <= at_most), (lambda v: v >= far)
         sides = f"≤ {at_most:g}", f"≥ {far:g}"
     else:
@@ -185,29 +190,54 @@ def check_claim(
 CLAIMS = {
     "C37": Claim("A network that fits its domain keeps as many invariances as possible.", "priors"),
     "C36": Claim("Existing architectures and practices find their place in one blueprint.", "derive_a_layer"),
-    "C35": Claim("New architectures for a task can be derived from the mathematical foundations.", "derive_a_layer"),
+    "C35": Claim(
+        "New architectures for a task can be derived from the mathematical foundations.", "derive_a_layer"
+    ),
     "C01": Claim("A prior is a constraint on the learning task (and the right one pays).", "priors"),
-    "C02": Claim("A geometric prior comes from the domain: a grid for images, nodes and edges for graphs.", "priors"),
-    "C03": Claim("Moved to the left, a thing stays what it is (invariant) and its place moves along (equivariant).", "symmetry"),
+    "C02": Claim(
+        "A geometric prior comes from the domain: a grid for images, nodes and edges for graphs.", "priors"
+    ),
+    "C03": Claim(
+        "Moved to the left, a thing stays what it is (invariant) and its place moves along (equivariant).",
+        "symmetry",
+    ),
     "C04": Claim("Transformations compose: one after another is a transformation again.", "symmetry"),
-    "C05": Claim("Turning a 3 by thirty degrees and moving it left by five gives the same in either order.", "symmetry"),
+    "C05": Claim(
+        "Turning a 3 by thirty degrees and moving it left by five gives the same in either order.", "symmetry"
+    ),
     "C45": Claim("In general, the order of two transformations does matter.", "symmetry"),
     "C06": Claim(
-        "A transformation can be undone: turn by some angle, turn back by as much, and nothing has happened.", "symmetry"
+        "A transformation can be undone: turn by some angle, turn back by as much, and nothing has happened.",
+        "symmetry",
     ),
-    "C07": Claim("A clock's hands can be read without its pendulum, and the pendulum without the hands.", "scale_separation"),
-    "C08": Claim("Once the parts are found, their texture and exact position no longer matter.", "scale_separation"),
+    "C07": Claim(
+        "A clock's hands can be read without its pendulum, and the pendulum without the hands.",
+        "scale_separation",
+    ),
+    "C08": Claim(
+        "Once the parts are found, their texture and exact position no longer matter.", "scale_separation"
+    ),
     "C09": Claim("Going from the domain to signals on it keeps the priors.", "signals_and_functions"),
     "C10": Claim(
-        "Colour is one more axis on top of the spatial ones, which the symmetry does not touch.", "signals_and_functions"
+        "Colour is one more axis on top of the spatial ones, which the symmetry does not touch.",
+        "signals_and_functions",
     ),
-    "C38": Claim("What is translation-invariant before digitisation still is afterwards.", "signals_and_functions"),
-    "C13": Claim("Basic architectures keep some important symmetries, not necessarily all.", "signals_and_functions"),
+    "C38": Claim(
+        "What is translation-invariant before digitisation still is afterwards.", "signals_and_functions"
+    ),
+    "C13": Claim(
+        "Basic architectures keep some important symmetries, not necessarily all.", "signals_and_functions"
+    ),
     "C12": Claim(
-        "The task decides: a classifier does not care about a shift, a segmentation moves along.", "signals_and_functions"
+        "The task decides: a classifier does not care about a shift, a segmentation moves along.",
+        "signals_and_functions",
     ),
-    "C11": Claim("Layers that respect a symmetry compose to a network that respects it.", "signals_and_functions"),
-    "C44": Claim("Composing layers is as deterministic as composing transformations.", "signals_and_functions"),
+    "C11": Claim(
+        "Layers that respect a symmetry compose to a network that respects it.", "signals_and_functions"
+    ),
+    "C44": Claim(
+        "Composing layers is as deterministic as composing transformations.", "signals_and_functions"
+    ),
     "C14": Claim("A network is built from four kinds of modules: the blueprint.", "blueprint"),
     "C39": Claim("Nonlinearities do not follow from geometric arguments.", "blueprint"),
     "C15": Claim("Without nonlinearities all layers together are a single matrix.", "blueprint"),
@@ -219,7 +249,10 @@ CLAIMS = {
     "C46": Claim("Convolution is what keeps the symmetry of shifts.", "cnns"),
     "C21": Claim("A convolution finds its pattern wherever in the image it is.", "cnns"),
     "C22": Claim("A rotated pattern is missed: convolution is not rotation-equivariant.", "cnns"),
-    "C23": Claim("Turn the filter to every valid position and slide all of them: a group convolution.", "group_convolutions"),
+    "C23": Claim(
+        "Turn the filter to every valid position and slide all of them: a group convolution.",
+        "group_convolutions",
+    ),
     "C40": Claim("In effect, a group convolution is a convolution with more channels.", "group_convolutions"),
     "C24": Claim("In the Fourier domain convolution becomes multiplication.", "fourier"),
     "C43": Claim("On a manifold, distances are no longer measured along straight lines.", "manifolds"),
@@ -230,11 +263,16 @@ CLAIMS = {
     "C28": Claim("Augmentation achieves invariances by data instead of architecture.", "augmentation"),
     "C41": Claim("Augmentation reaches slight changes of colour, illumination, perspective.", "augmentation"),
     "C29": Claim(
-        "Reorder a graph's nodes, and its adjacency matrix with them: the output is reordered alike.", "sets_and_graphs"
+        "Reorder a graph's nodes, and its adjacency matrix with them: the output is reordered alike.",
+        "sets_and_graphs",
     ),
     "C30": Claim("An image's pixels cannot be reordered like that.", "sets_and_graphs"),
-    "C31": Claim("A recurrent network is translation-invariant, given enough padding on the left.", "sequences"),
+    "C31": Claim(
+        "A recurrent network is translation-invariant, given enough padding on the left.", "sequences"
+    ),
     "C32": Claim("This holds for recurrent networks in general.", "sequences"),
-    "C33": Claim("For a gated network there is another of its kind that does the same on rescaled time.", "sequences"),
+    "C33": Claim(
+        "For a gated network there is another of its kind that does the same on rescaled time.", "sequences"
+    ),
     "C34": Claim("That is so for gated recurrent networks only.", "sequences"),
 }

@@ -121,7 +121,9 @@ def cycle(n: int, group: Group | None = None) -> Domain:
     n = check_positive("n", n)
     group = cyclic(n) if group is None else group
     if group.family not in ("cyclic", "dihedral") or n % group.degree:
-        raise ValueError(f"group: {group.name} does not act on a cycle of {n}; the cyclic and dihedral groups do whose degree divides {n}")
+        raise ValueError(
+            f"group: {group.name} does not act on a cycle of {n}; the cyclic and dihedral groups do whose degree divides {n}"
+        )
     i = np.arange(n)
     images = [(i + n // group.degree) % n, -i % n][: len(group.generators)]
     return Domain(f"cycle of {n}", group, i[:, None], (n,), group.action(images))

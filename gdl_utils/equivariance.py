@@ -119,7 +119,9 @@ def assert_equivariant(
     """
     group = space_in.group
     if space_out is not None and space_out.group != group:
-        raise ValueError(f"space_out: belongs to {space_out.group!r}, space_in to {group!r}; both must be moved by one group")
+        raise ValueError(
+            f"space_out: belongs to {space_out.group!r}, space_in to {group!r}; both must be moved by one group"
+        )
     if bound is None:
         if x.dtype not in BOUND:
             raise ValueError(f"x: got {x.dtype}; exactness is checked in float64 or float32 (or give bound=)")
@@ -160,7 +162,9 @@ def _leaves(output: Any, what: str) -> list[torch.Tensor]:
         return [leaf for key in sorted(output) for leaf in _leaves(output[key], what)]
     if isinstance(output, tuple | list):
         return [leaf for item in output for leaf in _leaves(item, what)]
-    raise TypeError(f"function: {what} gave a {type(output).__name__}; a tensor, or a tuple or dict of tensors, is needed")
+    raise TypeError(
+        f"function: {what} gave a {type(output).__name__}; a tensor, or a tuple or dict of tensors, is needed"
+    )
 
 
 def _norm(tensors: list[torch.Tensor]) -> float:

@@ -87,9 +87,13 @@ class Group:
     ):
         given = [_as_permutation("generators", s, p) for s, p in enumerate(generators)]
         if not given:
-            raise ValueError("generators: got none; give at least one permutation (the identity makes the trivial group)")
+            raise ValueError(
+                "generators: got none; give at least one permutation (the identity makes the trivial group)"
+            )
         if len({len(p) for p in given}) > 1:
-            raise ValueError(f"generators: they act on {[len(p) for p in given]} points; all must act on the same number")
+            raise ValueError(
+                f"generators: they act on {[len(p) for p in given]} points; all must act on the same number"
+            )
         names = [chr(ord("a") + s) for s in range(len(given))] if names is None else list(names)
         if len(names) != len(given):
             raise ValueError(f"names: got {len(names)} for {len(given)} generators; give one each")
@@ -121,7 +125,9 @@ class Group:
     def check_element(self, g: int) -> int:
         """Return ``g`` as an int, or raise an IndexError (TypeError) that says which numbers the group has."""
         if isinstance(g, bool) or not isinstance(g, int | np.integer):
-            raise TypeError(f"g: got {g!r}; an element is named by its number, an integer from 0 to {len(self) - 1}")
+            raise TypeError(
+                f"g: got {g!r}; an element is named by its number, an integer from 0 to {len(self) - 1}"
+            )
         if not 0 <= g < len(self):
             raise IndexError(f"g: {self.name} has no element {g}; its elements are 0 to {len(self) - 1}")
         return int(g)
@@ -188,7 +194,9 @@ class Group:
         self._check_images("permutations", given)
         moved = self._extend(given, np.arange(len(given[0])), lambda g, s: g[s])
         for s, p in zip(self.generators, given, strict=True):
-            self._check_products("permutations", "an action", s, np.abs(p[moved] - moved[self._times_from_left(s)]))
+            self._check_products(
+                "permutations", "an action", s, np.abs(p[moved] - moved[self._times_from_left(s)])
+            )
         return moved
 
     def representation(self, matrices: Sequence[ArrayLike]) -> np.ndarray:
@@ -248,7 +256,9 @@ class Group:
         if len({m.shape for m in images}) > 1:
             raise ValueError(f"{argument}: got shapes {[m.shape for m in images]}; all must have the same")
 
-    def _check_products(self, argument: str, kind: str, s: int, gap: np.ndarray, allowed: float = 0.0) -> None:
+    def _check_products(
+        self, argument: str, kind: str, s: int, gap: np.ndarray, allowed: float = 0.0
+    ) -> None:
         """Refuse images that differ on an edge g → sg of the Cayley graph; agreeing on all edges is agreeing on all products."""
         gap = gap.max(axis=1)
         if not gap.max() <= allowed:
@@ -274,7 +284,9 @@ def cyclic(n: int) -> Group:
     0
     """
     n = check_positive("n", n)
-    return Group([np.roll(np.arange(n), -1)], names="r", name=f"C{n}".translate(SUBSCRIPTS), family="cyclic", degree=n)
+    return Group(
+        [np.roll(np.arange(n), -1)], names="r", name=f"C{n}".translate(SUBSCRIPTS), family="cyclic", degree=n
+    )
 
 
 def dihedral(n: int) -> Group:
@@ -288,7 +300,8 @@ def dihedral(n: int) -> Group:
     ('rm', 'r³m')
     """
     n = check_positive("n", n)
-    i = np.arange(n)  # two rings of n points, swapped by the mirror: on one ring D_1 and D_2 would lose elements
+    # Two rings of n points, swapped by the mirror: on one ring D_1 and D_2 would lose elements.
+    i = np.arange(n)
     turn = np.r_[(i + 1) % n, n + (i + 1) % n]
     mirror = np.r_[n + -i % n, -i % n]
     return Group([turn, mirror], names="rm", name=f"D{n}".translate(SUBSCRIPTS), family="dihedral", degree=n)
@@ -304,7 +317,9 @@ def symmetric(n: int) -> Group:
     """
     n = check_positive("n", n)
     if n > 8:
-        raise ValueError(f"n: the symmetric group of {n} things is too large to list; n may be 1 to 8 (8! = 40,320)")
+        raise ValueError(
+            f"n: the symmetric group of {n} things is too large to list; n may be 1 to 8 (8! = 40,320)"
+        )
     swaps = []
     for i in range(n - 1):
         swap = np.arange(n)
@@ -343,7 +358,9 @@ def _close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ..
                 words.extend((*h, *word, t) for h in subgroup_words)
                 seen.update(p.tobytes() for p in coset)
                 if len(elements) > MAX_ELEMENTS:
-                    raise ValueError(f"generators: they make more than {MAX_ELEMENTS:,} elements, too many to list")
+                    raise ValueError(
+                        f"generators: they make more than {MAX_ELEMENTS:,} elements, too many to list"
+                    )
     return np.array(elements), words
 
 
@@ -352,7 +369,9 @@ def _as_permutation(argument: str, s: int, values: ArrayLike) -> np.ndarray:
     if p.dtype.kind not in "iu":
         raise TypeError(f"{argument}[{s}]: got values of type {p.dtype}; a permutation holds integers")
     if p.ndim != 1 or not np.array_equal(np.sort(p), np.arange(len(p))):
-        raise ValueError(f"{argument}[{s}]: {p.tolist()} is no permutation; each of 0 … {max(p.size - 1, 0)} must occur once")
+        raise ValueError(
+            f"{argument}[{s}]: {p.tolist()} is no permutation; each of 0 … {max(p.size - 1, 0)} must occur once"
+        )
     return p.astype(np.int64)
 
 

@@ -98,7 +98,9 @@ class SignalSpace:
     def __init__(self, domain: Domain, fibre: Fibre | None = None):
         fibre = trivial(domain.group) if fibre is None else fibre
         if fibre.group != domain.group:
-            raise ValueError(f"fibre: belongs to {fibre.group!r}, the domain to {domain.group!r}; they must be one group")
+            raise ValueError(
+                f"fibre: belongs to {fibre.group!r}, the domain to {domain.group!r}; they must be one group"
+            )
         self.domain, self.fibre, self.group = domain, fibre, domain.group
         self.shape = domain.shape if fibre.name == "trivial" else (fibre.size, *domain.shape)
         # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it.
@@ -132,7 +134,9 @@ class SignalSpace:
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
         if tuple(x.shape[-len(self.shape) :]) != self.shape:
-            raise ValueError(f"x: got shape {tuple(x.shape)}; its last axes must be {self.shape}, those of {self!r}")
+            raise ValueError(
+                f"x: got shape {tuple(x.shape)}; its last axes must be {self.shape}, those of {self!r}"
+            )
         flat = x.flatten(-len(self.domain.shape))
         moved = flat.index_select(-1, self._source[g].to(x.device)).unflatten(-1, self.domain.shape)
         if self.fibre.name == "trivial":
@@ -148,7 +152,9 @@ class SignalSpace:
         return columns.reshape(size, size).T
 
 
-def rotate(x: torch.Tensor, degrees: float, *, centre: tuple[float, float] | None = None, order: int = 1) -> torch.Tensor:
+def rotate(
+    x: torch.Tensor, degrees: float, *, centre: tuple[float, float] | None = None, order: int = 1
+) -> torch.Tensor:
     """Turn images by any angle, reading the values between the pixels off an interpolating spline.
 
     Only multiples of 90° about the middle move pixels onto pixels; every other angle has to make values up, and no finite
@@ -187,8 +193,11 @@ def rotate(x: torch.Tensor, degrees: float, *, centre: tuple[float, float] | Non
     height, width = x.shape[-2:]
     middle = np.array([(height - 1) / 2, (width - 1) / 2] if centre is None else centre)
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    back = np.array([[cos, sin], [-sin, cos]])  # the inverse turn of (row, column): where a pixel's value comes from
+    back = np.array([[cos, sin], [-sin, cos]])  # the inverse turn of (row, column): where a value comes from
     offset = middle - back @ middle
     images = x.detach().cpu().reshape(-1, height, width).numpy()
-    turned = [ndimage.affine_transform(image, back, offset=offset, order=order, mode="grid-constant") for image in images]
+    turned = [
+        ndimage.affine_transform(image, back, offset=offset, order=order, mode="grid-constant")
+        for image in images
+    ]
     return torch.from_numpy(np.stack(turned)).to(x.dtype).reshape(x.shape)

@@ -45,7 +45,11 @@ def outputs(notebook):
 
 
 def claims(notebook):
-    return [(cell, verdict_in(output.data)) for cell, output in outputs(notebook) if MIME in output.get("data", {})]
+    return [
+        (cell, verdict_in(output.data))
+        for cell, output in outputs(notebook)
+        if MIME in output.get("data", {})
+    ]
 
 
 # The checks: each returns what is wrong with one notebook.
@@ -64,8 +68,12 @@ def output_faults(notebook):
         if output.output_type == "error" and "raises-exception" not in tags(cell):
             faults.append(f"{cell.id}: {output.ename}, and no tag raises-exception")
         # Base64 may spell anything, so pictures are not searched.
-        data = {mime: value for mime, value in output.get("data", {}).items() if not mime.startswith("image/")}
-        text = f"{output.get('text', '')}\n{data}\n{output.get('evalue', '')}\n" + "\n".join(output.get("traceback", []))
+        data = {
+            mime: value for mime, value in output.get("data", {}).items() if not mime.startswith("image/")
+        }
+        text = f"{output.get('text', '')}\n{data}\n{output.get('evalue', '')}\n" + "\n".join(
+            output.get("traceback", [])
+        )
         faults += [f"{cell.id}: a path of this machine: {path}" for path in MACHINE_PATH.findall(text)]
     return faults
 
@@ -73,7 +81,9 @@ def output_faults(notebook):
 def says_nothing(alt):
     """An alternative text must say what is to be seen, and in a sentence of its own."""
     words = FIGURE_WORDS.sub("", alt.strip())
-    return len(words) < 20 or len(words.split()) < 4 or re.search(r"\.(png|svg|jpe?g|gif)$", words) is not None
+    return (
+        len(words) < 20 or len(words.split()) < 4 or re.search(r"\.(png|svg|jpe?g|gif)$", words) is not None
+    )
 
 
 def alt_faults(notebook):
@@ -153,7 +163,9 @@ def claim_faults(notebook):
             if shown.get(mime) != text:
                 faults.append(f"{name}: {mime} does not say what its JSON says")
     if uncalled := [
-        c.id for c in code_cells(notebook) if "check_claim(" in c.source and c.id not in {x.id for x, _ in claims(notebook)}
+        c.id
+        for c in code_cells(notebook)
+        if "check_claim(" in c.source and c.id not in {x.id for x, _ in claims(notebook)}
     ]:
         faults.append(f"{uncalled}: call check_claim and put out no verdict")
     return faults
@@ -168,7 +180,11 @@ def length_faults(notebook):
 
 
 def id_faults(notebook):
-    return [f"cell id {id!r} appears {n} times" for id, n in Counter(cell.id for cell in notebook.cells).items() if n > 1]
+    return [
+        f"cell id {id!r} appears {n} times"
+        for id, n in Counter(cell.id for cell in notebook.cells).items()
+        if n > 1
+    ]
 
 
 def prose(markdown):
@@ -194,7 +210,11 @@ def word_count(notebook):
 
 def prose_faults(notebook):
     count = word_count(notebook)
-    return [] if WORDS[0] <= count <= WORDS[1] else [f"{count} words of prose; a chapter has {WORDS[0]} to {WORDS[1]}"]
+    return (
+        []
+        if WORDS[0] <= count <= WORDS[1]
+        else [f"{count} words of prose; a chapter has {WORDS[0]} to {WORDS[1]}"]
+    )
 
 
 def functions(notebook):
@@ -211,16 +231,27 @@ def functions(notebook):
 def repeated(sets_by_name):
     """What appears under more than one name: ``{thing: [names]}``."""
     things = {thing for things in sets_by_name.values() for thing in things}
-    owners = {thing: [name for name, things in sets_by_name.items() for t in things if t == thing] for thing in sorted(things)}
+    owners = {
+        thing: [name for name, things in sets_by_name.items() for t in things if t == thing]
+        for thing in sorted(things)
+    }
     return {thing: names for thing, names in owners.items() if len(names) > 1}
 
 
 def toc_faults(toc, folder):
     pages = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
-    faults = [f"{page}: in the toc, and there is no such file" for page in pages if not any(folder.glob(f"{page}.*"))]
-    found = (path.relative_to(folder).with_suffix("").as_posix() for path in (folder / "book").rglob("*.ipynb"))
+    faults = [
+        f"{page}: in the toc, and there is no such file"
+        for page in pages
+        if not any(folder.glob(f"{page}.*"))
+    ]
+    found = (
+        path.relative_to(folder).with_suffix("").as_posix() for path in (folder / "book").rglob("*.ipynb")
+    )
     return faults + [
-        f"{page}: not in the toc" for page in found if page not in pages and not Path(page).name.startswith(("_", "."))
+        f"{page}: not in the toc"
+        for page in found
+        if page not in pages and not Path(page).name.startswith(("_", "."))
     ]
 
 
@@ -275,7 +306,9 @@ def test_page_has_alt_texts(path):
 def test_site_and_figures_use_one_palette():
     light = (ROOT / "_static" / "gdl.css").read_text(encoding="utf-8").split("}")[0]
     colors = dict(re.findall(r"--gdl-(\w+): (#\w{6});", light))
-    assert {role: colors[role].lower() for role in ROLES} == {role: look["color"].lower() for role, look in ROLES.items()}
+    assert {role: colors[role].lower() for role in ROLES} == {
+        role: look["color"].lower() for role, look in ROLES.items()
+    }
 
 
 # Negative controls: a notebook without a fault, and the same with one
@@ -283,7 +316,9 @@ def test_site_and_figures_use_one_palette():
 
 PNG = {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"}
 CLAIM = Verdict(
-    *("C06", CLAIMS["C06"].statement, "holds", "holds", "≤ 1e-12", "≥ 1e-06"), {"quarter-turn": "≤ 1e-12"}, {"crop": "0.4"}
+    *("C06", CLAIMS["C06"].statement, "holds", "holds", "≤ 1e-12", "≥ 1e-06"),
+    {"quarter-turn": "≤ 1e-12"},
+    {"crop": "0.4"},
 )
 
 
@@ -297,13 +332,24 @@ def good_notebook():
     cells = [
         new_markdown_cell("# A chapter\n\n" + "Words that say something about $x$. " * 320, id="words"),
         new_code_cell("import torch", id="imports", execution_count=1),
-        new_code_cell("draw()", id="figure", execution_count=2, outputs=[new_output("display_data", data=PNG)]),
-        new_code_cell("losses = fit()\nlosses", id="fit", execution_count=3, metadata={"tags": ["nbval-ignore-output"]}),
+        new_code_cell(
+            "draw()", id="figure", execution_count=2, outputs=[new_output("display_data", data=PNG)]
+        ),
+        new_code_cell(
+            "losses = fit()\nlosses", id="fit", execution_count=3, metadata={"tags": ["nbval-ignore-output"]}
+        ),
         new_code_cell("assert losses[-1] < 0.1", id="asserts", execution_count=4),
         new_code_cell("check_claim('C06')", id="claim", execution_count=5, outputs=[claim_output()]),
-        new_code_cell("live()", id="live", execution_count=6, metadata={"tags": ["remove-output", "nbval-ignore-output"]}),
+        new_code_cell(
+            "live()",
+            id="live",
+            execution_count=6,
+            metadata={"tags": ["remove-output", "nbval-ignore-output"]},
+        ),
     ]
-    cells[2].metadata.mystnb = nbformat.from_dict({"image": {"alt": "Two ways round a square end in the same digit."}})
+    cells[2].metadata.mystnb = nbformat.from_dict(
+        {"image": {"alt": "Two ways round a square end in the same digit."}}
+    )
     return new_notebook(cells=cells)
 
 
@@ -348,7 +394,10 @@ PLANTED = {
     "a temporary file": (output_faults, plant(1, outputs=[stream("/tmp/x")])),
     "a Mac": (output_faults, plant(1, outputs=[stream("(/Users/me/x)")])),
     "a Windows path": (output_faults, plant(1, outputs=[stream(r"C:\me\x")])),
-    "a path in html": (output_faults, plant(1, outputs=[new_output("display_data", data={"text/html": "<p>/home/me</p>"})])),
+    "a path in html": (
+        output_faults,
+        plant(1, outputs=[new_output("display_data", data={"text/html": "<p>/home/me</p>"})]),
+    ),
     "no alt": (alt_faults, alt("")),
     "alt is a file name": (alt_faults, alt("the-commuting-diagram-of-this-chapter.png")),
     "alt is only a kind": (alt_faults, alt("A figure of a digit.")),
@@ -359,12 +408,18 @@ PLANTED = {
     "nobody asserts": (ignored_output_faults, plant(4, source="losses[-1]")),
     "only a word": (ignored_output_faults, plant(4, source="# we assert nothing")),
     "live with outputs": (ignored_output_faults, plant(6, outputs=[stream("moved")])),
-    "claim not compared": (ignored_output_faults, plant(5, metadata=nbformat.from_dict({"tags": ["nbval-ignore-output"]}))),
+    "claim not compared": (
+        ignored_output_faults,
+        plant(5, metadata=nbformat.from_dict({"tags": ["nbval-ignore-output"]})),
+    ),
     "unknown claim": (claim_faults, plant(5, outputs=[claim_output(id="C99")])),
     "another statement": (claim_faults, plant(5, outputs=[claim_output(statement="It is so.")])),
     "nothing measured": (claim_faults, plant(5, outputs=[claim_output(measured={})])),
     "no control": (claim_faults, plant(5, outputs=[claim_output(control={})])),
-    "control passes": (claim_faults, plant(5, outputs=[claim_output(control={"crop": "1e-13"}, control_criterion="≤ 1e-12")])),
+    "control passes": (
+        claim_faults,
+        plant(5, outputs=[claim_output(control={"crop": "1e-13"}, control_criterion="≤ 1e-12")]),
+    ),
     "measured misses": (claim_faults, plant(5, outputs=[claim_output(measured={"quarter-turn": "0.3"})])),
     "verdict of another kind": (claim_faults, plant(5, outputs=[claim_output(verdict="fails when cropped")])),
     "condition without if": (claim_faults, plant(5, outputs=[claim_output(verdict="holds always")])),
@@ -376,7 +431,10 @@ PLANTED = {
     "one id twice": (id_faults, plant(1, id="figure")),
     "too short": (prose_faults, plant(0, source="Words. " * 1400)),
     "too long": (prose_faults, plant(0, source="Words. " * 3600)),
-    "only code": (prose_faults, plant(0, source="# A\n\n```python\n" + "word word\n" * 1000 + "```\n\n```{note}\nWords.\n```")),
+    "only code": (
+        prose_faults,
+        plant(0, source="# A\n\n```python\n" + "word word\n" * 1000 + "```\n\n```{note}\nWords.\n```"),
+    ),
     "only maths": (prose_faults, plant(0, source="$x y z$ " * 2000)),
 }
 
@@ -452,7 +510,10 @@ def test_toc_faults_are_caught(tmp_path):
     for name in ("index.md", "orphan.ipynb", "_template.ipynb"):
         (tmp_path / "book" / name).touch()
     toc = {"root": "book/index", "parts": [{"chapters": [{"file": "book/absent"}]}]}
-    assert toc_faults(toc, tmp_path) == ["book/absent: in the toc, and there is no such file", "book/orphan: not in the toc"]
+    assert toc_faults(toc, tmp_path) == [
+        "book/absent: in the toc, and there is no such file",
+        "book/orphan: not in the toc",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -478,5 +539,7 @@ def test_only_addresses_of_githubs_form_are_used(tmp_path, address, expected):
         subprocess.run(["git", "-C", str(tmp_path), "remote", "add", "origin", address], check=True)
     assert repository(tmp_path, environ={}) == expected
     assert repository(tmp_path, environ={"GITHUB_REPOSITORY": "someone/else"}) == "someone/else"
-    assert site_url({"GDL_SITE_URL": "https://someone.github.io/a-book"}) == "https://someone.github.io/a-book/"
+    assert (
+        site_url({"GDL_SITE_URL": "https://someone.github.io/a-book"}) == "https://someone.github.io/a-book/"
+    )
     assert site_url({}) is None and site_url({"GDL_SITE_URL": "javascript:alert(1)"}) is None

@@ -28,7 +28,12 @@ def test_centred_commutes_with_a_quarter_turn_and_loses_no_ink(n, size, rng):
 
 @pytest.mark.parametrize(
     ("shape", "size", "words"),
-    [((8, 8), 6, "size: got 6"), ((8, 8), 11, "give an even number from 8"), ((3, 3), 4, "odd"), ((3, 4), 5, "must be square")],
+    [
+        ((8, 8), 6, "size: got 6"),
+        ((8, 8), 11, "give an even number from 8"),
+        ((3, 3), 4, "odd"),
+        ((3, 4), 5, "must be square"),
+    ],
 )
 def test_bad_input_is_named(shape, size, words):
     with pytest.raises(ValueError, match=words):

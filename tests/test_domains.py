@@ -80,8 +80,14 @@ def test_an_unknown_action_comes_as_matrices():
         (lambda: square_grid(3, cyclic(6)), "how C₆ acts on a square grid is not known"),
         (lambda: square_grid(3, symmetric(3)), "how S₃ acts"),
         (lambda: square_grid(3, Group([[1, 0]])), "needs matrices="),
-        (lambda: square_grid(3, cyclic(3), matrices=[[[0, -1], [1, -1]]]), "r of C₃ moves a point of the square grid 3×3"),
-        (lambda: square_grid(3, cyclic(2), matrices=[[[-1]]]), "matrices: got 1×1; the points of a square grid 3×3 have 2"),
+        (
+            lambda: square_grid(3, cyclic(3), matrices=[[[0, -1], [1, -1]]]),
+            "r of C₃ moves a point of the square grid 3×3",
+        ),
+        (
+            lambda: square_grid(3, cyclic(2), matrices=[[[-1]]]),
+            "matrices: got 1×1; the points of a square grid 3×3 have 2",
+        ),
         (lambda: square_grid(3, cyclic(3), matrices=[[[0, -1], [1, 0]]]), "not a representation of C₃"),
         (lambda: square_grid(0), "n: got 0"),
         (lambda: cycle(6, cyclic(4)), "C₄ does not act on a cycle of 6"),

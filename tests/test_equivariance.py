@@ -85,10 +85,18 @@ def test_complex_and_integer_outputs_are_measured(rng):
     [
         (lambda x, s: equivariance_error(lambda t: 0 * t, x, s, s), ValueError, r"\|f\(x\)\| = 0"),
         (lambda x, s: equivariance_error(lambda t: t / 0, x, s, s), ValueError, "finite, non-zero"),
-        (lambda x, s: equivariance_error(lambda t: t, x, s, lambda y: y[:2]), ValueError, r"f\(g·x\) has shapes"),
+        (
+            lambda x, s: equivariance_error(lambda t: t, x, s, lambda y: y[:2]),
+            ValueError,
+            r"f\(g·x\) has shapes",
+        ),
         (lambda x, s: equivariance_error(lambda t: 3, x, s, lambda y: y), TypeError, "gave a int"),
         (lambda x, s: assert_equivariant(blur, x.long(), SPACE, SPACE), ValueError, "x: got torch.int64"),
-        (lambda x, s: assert_equivariant(blur, x, SPACE, SPACE, elements=[]), ValueError, "elements: got none"),
+        (
+            lambda x, s: assert_equivariant(blur, x, SPACE, SPACE, elements=[]),
+            ValueError,
+            "elements: got none",
+        ),
         (
             lambda x, s: assert_equivariant(blur, x, SPACE, SignalSpace(square_grid(6, cyclic(4)))),
             ValueError,

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from gdl_utils.figures import Player, ROLES, cayley_table, commuting_diagram, error_chart, pixels, polygon, segment, text
+from gdl_utils.figures import (
+    ROLES,
+    Player,
+    cayley_table,
+    commuting_diagram,
+    error_chart,
+    pixels,
+    polygon,
+    segment,
+    text,
+)
 from gdl_utils.groups import cyclic, dihedral, symmetric
 
 
@@ -23,7 +33,9 @@ def close_figures():
 def luminance(rgb):
     """Relative luminance as WCAG 2 defines it."""
     rgb = np.asarray(rgb)
-    return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+    return float(
+        np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+    )
 
 
 def contrast(a, b):
@@ -89,13 +101,17 @@ def player(**changes):
 
 def test_a_player_is_well_formed_and_says_its_value():
     html = player(start=1)._repr_html_()
-    figure = ElementTree.fromstring(re.sub(r"<(style|script)\b.*?</\1>", "", html, flags=re.S).replace("disabled>", "/>"))
+    figure = ElementTree.fromstring(
+        re.sub(r"<(style|script)\b.*?</\1>", "", html, flags=re.S).replace("disabled>", "/>")
+    )
     assert figure.get("class") == "gdl-player" and figure.find("svg").get("aria-label") == "A stick."
     slider = figure.find("div/input")
     assert (slider.get("value"), slider.get("max"), slider.get("aria-valuetext")) == ("1", "1", "10")
     assert figure.find("div/label").get("for") == slider.get("id")
     assert figure.find("figcaption").text == "It leans."
-    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.S)[1].replace("<\\/", "</"))
+    data = json.loads(
+        re.search(r'<script type="application/json">(.*?)</script>', html, re.S)[1].replace("<\\/", "</")
+    )
     assert data["sentences"][0] == "It <stands>." and len(data["frames"]) == 2
 
 

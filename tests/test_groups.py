@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from gdl_utils.groups import Group, cyclic, dihedral, symmetric
 
-permutations = st.integers(2, 5).flatmap(lambda k: st.lists(st.permutations(range(k)), min_size=1, max_size=3))
+permutations = st.integers(2, 5).flatmap(
+    lambda k: st.lists(st.permutations(range(k)), min_size=1, max_size=3)
+)
 random_groups = permutations.map(Group)
 
 
@@ -89,7 +91,9 @@ def test_five_eighths_is_the_most_that_commutes():
 
 @pytest.mark.parametrize("group", [cyclic(6), dihedral(5), symmetric(4)], ids=repr)
 def test_representation_and_action_respect_all_products(group):
-    rho = group.representation([np.eye(len(p))[:, np.argsort(p)] for p in group.permutations[list(group.generators)]])
+    rho = group.representation(
+        [np.eye(len(p))[:, np.argsort(p)] for p in group.permutations[list(group.generators)]]
+    )
     moved = group.action(group.permutations[list(group.generators)])
     assert np.array_equal(moved, group.permutations)
     for g in range(len(group)):

@@ -20,7 +20,9 @@ def corners(group):
 
 spaces = st.builds(
     lambda domain, fibre: SignalSpace(domain, fibre(domain.group)),
-    st.sampled_from([square_grid(3, dihedral(4)), square_grid(4, cyclic(4)), cycle(6, dihedral(3)), cycle(5)]),
+    st.sampled_from(
+        [square_grid(3, dihedral(4)), square_grid(4, cyclic(4)), cycle(6, dihedral(3)), cycle(5)]
+    ),
     st.sampled_from([trivial, regular, corners]),
 )
 
@@ -52,7 +54,9 @@ def test_forgetting_the_inverse_is_seen_on_a_group_that_is_not_abelian(rng):
     gaps = {}
     for group in (cyclic(4), dihedral(4)):
         act = act_without_inverse(square_grid(4, group))
-        gaps[group.name] = max(composition_gap(act, group, x, g, h) for g in range(len(group)) for h in range(len(group)))
+        gaps[group.name] = max(
+            composition_gap(act, group, x, g, h) for g in range(len(group)) for h in range(len(group))
+        )
     assert gaps["C₄"] == 0 and gaps["D₄"] > 1e-6
 
 
@@ -83,7 +87,9 @@ def test_matrix_is_the_action_and_a_representation(fibre, rng):
     for g in range(8):
         assert torch.allclose(space.matrix(g) @ x.flatten(), space.act(g, x).flatten(), atol=1e-14)
         for h in range(8):
-            assert torch.allclose(space.matrix(g) @ space.matrix(h), space.matrix(group.product[g, h]), atol=1e-12)
+            assert torch.allclose(
+                space.matrix(g) @ space.matrix(h), space.matrix(group.product[g, h]), atol=1e-12
+            )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool])
@@ -107,7 +113,9 @@ def test_rotate_agrees_with_exact_quarter_turns_and_keeps_its_centre(n, order, r
     for i in range(-3, 4):
         assert (rotate(x, 90 * i, order=order) - torch.rot90(x, i, dims=(-2, -1))).abs().max() <= 1e-12
     assert rotate(x, 33, order=order, centre=(1, 2))[:, 1, 2].sub(x[:, 1, 2]).abs().max() <= 1e-12
-    assert (rotate(x, 33, order=order) - torch.rot90(x, dims=(-2, -1))).norm() > 1e-6  # the control: another angle
+    assert (
+        rotate(x, 33, order=order) - torch.rot90(x, dims=(-2, -1))
+    ).norm() > 1e-6  # the control: another angle
 
 
 def test_bad_input_is_named():

@@ -96,12 +96,17 @@ def open_page(browser):
             lambda address: foreign(address, host),
             lambda route: (faults.append(f"foreign request: {route.request.url}"), route.abort()),
         )
-        page.on("console", lambda message: faults.append(f"console: {message.text}") if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: faults.append(f"console: {message.text}") if message.type == "error" else None,
+        )
         page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
         page.on("response", lambda r: faults.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
         page.goto(url, wait_until="load")
         if options.get("java_script_enabled", True):
-            page.evaluate("async () => { if (window.MathJax && MathJax.startup) await MathJax.startup.promise }")
+            page.evaluate(
+                "async () => { if (window.MathJax && MathJax.startup) await MathJax.startup.promise }"
+            )
         return page, faults
 
     yield opened
@@ -197,7 +202,9 @@ def test_page_is_accessible(site, open_page, path, scheme):
 @every_page
 def test_dark_is_dark(site, open_page, path):
     page, _ = open_page(site + path, color_scheme="dark")
-    red, green, blue = map(int, re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3])
+    red, green, blue = map(
+        int, re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3]
+    )
     assert max(red, green, blue) < 60
     assert light_card_faults(page) == []
 
@@ -213,7 +220,13 @@ def test_page_weighs_little(site, open_page, path, record_property):
     page.goto(site + path, wait_until="networkidle")
     for response in seen:
         address = urlsplit(response.url).path.removeprefix(PREFIX)
-        kind = "own" if address == path or address.startswith("_images/") else "MathJax" if "/mathjax/" in address else "shared"
+        kind = (
+            "own"
+            if address == path or address.startswith("_images/")
+            else "MathJax"
+            if "/mathjax/" in address
+            else "shared"
+        )
         sizes[kind] += len(gzip.compress(response.body())) if response.ok else 0
     for kind, size in sizes.items():
         record_property(kind, size)
@@ -226,7 +239,13 @@ def test_page_weighs_little(site, open_page, path, record_property):
 def test_paper_has_no_navigation(site, open_page, path):
     page, _ = open_page(site + path, color_scheme="dark")
     page.emulate_media(media="print")
-    for part in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article", ".prev-next-footer", ".gdl-controls"):
+    for part in (
+        ".bd-sidebar-primary",
+        ".bd-sidebar-secondary",
+        ".bd-header-article",
+        ".prev-next-footer",
+        ".gdl-controls",
+    ):
         assert not any(element.is_visible() for element in page.locator(part).all()), part
     assert page.locator("h1").first.is_visible()
     color = page.evaluate("getComputedStyle(document.querySelector('.bd-article, body')).color")
@@ -257,13 +276,19 @@ def moves(player):
         if how == "keyboard":
             slider.focus()
             for _ in range(3):
-                slider.press("ArrowRight" if slider.input_value() != slider.get_attribute("max") else "ArrowLeft")
+                slider.press(
+                    "ArrowRight" if slider.input_value() != slider.get_attribute("max") else "ArrowLeft"
+                )
         else:
             box = slider.bounding_box()
             at = int(slider.input_value()) / int(slider.get_attribute("max"))
             slider.click(position={"x": box["width"] * (0.1 if at > 0.5 else 0.9), "y": box["height"] / 2})
         names, after = ("spoken value", "shown value", "sentence", "picture"), state(player)
-        faults += [f"{how}: the {name} stays" for name, old, new in zip(names, before, after, strict=True) if old == new]
+        faults += [
+            f"{how}: the {name} stays"
+            for name, old, new in zip(names, before, after, strict=True)
+            if old == new
+        ]
         before = after
     return faults + ["nothing else is drawn"] * (drawn == player.locator("svg").screenshot())
 
@@ -333,8 +358,16 @@ PLAIN = """<!doctype html><html lang="en" data-theme="dark" style="background:#1
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><title>A page</title>
 <main><h1>A page</h1><div style="{style}"><div class="gdl-claim">{body}</div></div></main></html>"""
 PLANTED = {
-    "foreign script": ('<script src="https://cdn.example.org/x.js"></script>', "", "foreign request: https://cdn.example.org"),
-    "foreign image": ('<img alt="a dot" src="http://localhost/x.png">', "", "foreign request: http://localhost"),
+    "foreign script": (
+        '<script src="https://cdn.example.org/x.js"></script>',
+        "",
+        "foreign request: https://cdn.example.org",
+    ),
+    "foreign image": (
+        '<img alt="a dot" src="http://localhost/x.png">',
+        "",
+        "foreign request: http://localhost",
+    ),
     "missing file": ('<img alt="a dot" src="nowhere.png">', "", "404: "),
     "without the sub-path": ('<img alt="a dot" src="/index.html">', "", "404: "),
     "console error": ("<script>console.error('planted')</script>", "", "console: planted"),
@@ -377,5 +410,7 @@ def test_player_that_says_nothing_is_caught(open_page, tmp_path):
     with serve(tmp_path) as url:
         found = moves(open_page(url + "index.html")[0].locator("figure.gdl-player"))
     assert (
-        "keyboard: the spoken value stays" in found and "mouse: the picture stays" in found and "nothing else is drawn" in found
+        "keyboard: the spoken value stays" in found
+        and "mouse: the picture stays" in found
+        and "nothing else is drawn" in found
     )

@@ -67,6 +67,8 @@ def centred(images: torch.Tensor, size: int) -> torch.Tensor:
         raise ValueError(f"images: got {height} × {width}; they must be square")
     if size < width or (size - width) % 2:
         parity = "odd" if width % 2 else "even"
-        raise ValueError(f"size: got {size} for images of {width} × {width}; give an {parity} number from {width} upwards")
+        raise ValueError(
+            f"size: got {size} for images of {width} × {width}; give an {parity} number from {width} upwards"
+        )
     margin = (size - width) // 2
     return torch.nn.functional.pad(images, (margin,) * 4)

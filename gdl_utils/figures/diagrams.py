@@ -58,7 +58,9 @@ def commuting_diagram(
         Top row: f(x), then moved. Bottom row: x, then moved. Right: f(g·x) - g·f(x), on the scale of f(x).
     """
     fx, fgx, gfx = np.asarray(fx), np.asarray(fgx), np.asarray(gfx)
-    fig, axes = plt.subplots(2, 3, figsize=(7.2, 4.7), gridspec_kw={"width_ratios": [1, 1, 1.1], "wspace": 0.5, "hspace": 0.5})
+    fig, axes = plt.subplots(
+        2, 3, figsize=(7.2, 4.7), gridspec_kw={"width_ratios": [1, 1, 1.1], "wspace": 0.5, "hspace": 0.5}
+    )
     show_image(axes[0, 0], x, "x")
     show_image(axes[0, 1], gx, "g·x")
     top = max(float(np.abs(fx).max()), 1e-300)
@@ -112,7 +114,9 @@ def cayley_table(group: Group, ax: Axes | None = None) -> Axes:
         for h in range(n):
             ax.text(h, g, group.labels[group.product[g, h]], ha="center", va="center", fontsize=10)
             if group.product[g, h] != group.product[h, g]:
-                ax.add_patch(Rectangle((h - 0.44, g - 0.44), 0.88, 0.88, fill=False, edgecolor=INK, linewidth=1.6))
+                ax.add_patch(
+                    Rectangle((h - 0.44, g - 0.44), 0.88, 0.88, fill=False, edgecolor=INK, linewidth=1.6)
+                )
     ax.set(xticks=range(n), yticks=range(n), xlabel="first h", ylabel="then g", title=group.name)
     ax.set_xticklabels(group.labels)
     ax.set_yticklabels(group.labels)
@@ -148,11 +152,25 @@ def error_chart(measured: Mapping[str, float], control: Mapping[str, float], bou
         ax.plot(shown, y, marker=style["marker"], color=style["color"], markersize=9, linestyle="none")
         exact = "0" if value == 0 else "rounding" if value <= bound else f"{value:.2g}"
         side = 1 if shown < 1e-3 else -1
-        ax.annotate(exact, (shown, y), xytext=(9 * side, 0), textcoords="offset points", va="center", ha="left" if side > 0 else "right")
+        ax.annotate(
+            exact,
+            (shown, y),
+            xytext=(9 * side, 0),
+            textcoords="offset points",
+            va="center",
+            ha="left" if side > 0 else "right",
+        )
     ax.set(xscale="log", xlim=(floor / 3, 30), ylim=(len(rows) - 0.4, -0.6), xlabel="relative error")
     ax.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     ax.tick_params(axis="y", length=0)
     ax.text(bound, -0.62, f"exact: ≤ {bound:g} ", ha="right", va="bottom", color=ROLES["output"]["color"])
-    ax.text(1e6 * bound, -0.62, f" broken: ≥ {1e6 * bound:g}", ha="left", va="bottom", color=ROLES["control"]["color"])
+    ax.text(
+        1e6 * bound,
+        -0.62,
+        f" broken: ≥ {1e6 * bound:g}",
+        ha="left",
+        va="bottom",
+        color=ROLES["control"]["color"],
+    )
     ax.spines["left"].set_visible(False)
     return fig

@@ -30,7 +30,10 @@ STYLE = (
 ) % (
     INK,
     PAPER,
-    "".join(f".gdl-player .{r}{{stroke:var(--gdl-{r},{s['color']});fill:var(--gdl-{r},{s['color']})}}" for r, s in ROLES.items()),
+    "".join(
+        f".gdl-player .{r}{{stroke:var(--gdl-{r},{s['color']});fill:var(--gdl-{r},{s['color']})}}"
+        for r, s in ROLES.items()
+    ),
 )
 SCRIPT = (
     "<script>(()=>{const p=document.getElementById('%(id)s'),d=JSON.parse(p.querySelector('script[type]').textContent),"
@@ -99,7 +102,8 @@ class Player:
 
     def _repr_html_(self) -> str:
         data = json.dumps(
-            {"frames": list(self.frames), "values": list(self.values), "sentences": list(self.sentences)}, ensure_ascii=False
+            {"frames": list(self.frames), "values": list(self.values), "sentences": list(self.sentences)},
+            ensure_ascii=False,
         ).replace("</", "<\\/")
         # The name comes from the content, so that a re-run gives the same page.
         id = "gdl-player-" + hashlib.sha256(data.encode()).hexdigest()[:12]
@@ -149,7 +153,9 @@ def pixels(image: ArrayLike, corner: ArrayLike, side: float, role: str = "ink", 
             for i, j in np.argwhere(shade == level)
         )
         if squares:
-            marks.append(f'<path class="{_role(role)}" d="{squares}" fill-opacity="{level / (levels - 1):.2g}" stroke="none"/>')
+            marks.append(
+                f'<path class="{_role(role)}" d="{squares}" fill-opacity="{level / (levels - 1):.2g}" stroke="none"/>'
+            )
     return "".join(marks)
 
 
