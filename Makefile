@@ -1,6 +1,6 @@
 # make book        build the book and say where it is
 # make test        check the code, run every notebook again, compare every number, test the site
-# make notebooks   run the notebooks and store what they give
+# make notebooks   run the notebooks, measure the exactness page, and store what they give
 # make lab         open the notebooks in JupyterLab
 # make serve       show the built book at http://127.0.0.1:8000 (or PORT=…)
 # make bench       measure speed
@@ -57,6 +57,7 @@ test: $(BUILT)
 
 notebooks: $(READY)
 	$(QUIETLY) .venv/bin/python _ext/notebooks.py execute $(NOTEBOOKS)
+	$(QUIETLY) .venv/bin/python _ext/exactness.py
 
 lab: $(READY)
 	.venv/bin/jupyter lab book

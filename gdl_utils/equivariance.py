@@ -168,4 +168,4 @@ def _leaves(output: Any, what: str) -> list[torch.Tensor]:
 
 
 def _norm(tensors: list[torch.Tensor]) -> float:
-    return sum(float(torch.linalg.vector_norm(t)) ** 2 for t in tensors) ** 0.5
+    return sum(float(torch.linalg.vector_norm(t.detach())) ** 2 for t in tensors) ** 0.5

@@ -10,21 +10,25 @@ Where the values have an inner structure of their own, the *fibre*, the group ma
 (g·x)(u) = ρ(g) x(g⁻¹·u).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from gdl_utils.domains import Domain
 from gdl_utils.groups import Group
 
-__all__ = ["Fibre", "SignalSpace", "regular", "rotate", "trivial"]
+__all__ = ["Fibre", "SignalSpace", "complement", "regular", "rotate", "sign", "trivial"]
 
 
 @dataclass(frozen=True, eq=False)
 class Fibre:
-    """How a group acts on the values at a single point. Made by ``trivial`` and ``regular``.
+    """How a group acts on the values at a single point.
+
+    Made by ``trivial``, ``regular``, ``complement`` and ``sign``, or by ``SignalSpace`` from one matrix for each generator.
 
     Attributes
     ----------
@@ -65,6 +69,39 @@ def regular(group: Group) -> Fibre:
     return Fibre("regular", group, matrices)
 
 
+def complement(group: Group) -> Fibre:
+    """Return the fibre of a base of DNA, one-hot in the order A, C, G, T, for C_2, which swaps A with T and C with G.
+
+    On a ``strand`` read backwards this is the reverse complement: what the other strand says.
+
+    Raises
+    ------
+    ValueError
+        If the group is not C_1 or C_2.
+    """
+    if group.family != "cyclic" or group.degree > 2:
+        raise ValueError(f"group: got {group.name}; the complement of a base is an action of C₂")
+    swap = np.eye(4)[::-1] if group.degree == 2 else np.eye(4)
+    return Fibre("complement", group, group.representation([swap]))
+
+
+def sign(group: Group) -> Fibre:
+    """Return the fibre of one number that a turn keeps and a mirror image turns to its negative.
+
+    Raises
+    ------
+    ValueError
+        If the group is neither dihedral nor octahedral: which of its elements are mirror images is not known.
+    """
+    flips = {"dihedral": [1, -1], "octahedral": [1, 1, -1]}.get(group.family)
+    if flips is None:
+        raise ValueError(
+            f"group: got {group.name}; mirror images are known in the dihedral and octahedral groups"
+        )
+    matrices = [[[flip]] for flip in flips[: len(group.generators)]]
+    return Fibre("sign", group, group.representation(matrices).astype(float))
+
+
 class SignalSpace:
     """All signals on a domain with values in a fibre, and the group's action on them.
 
@@ -72,18 +109,19 @@ class SignalSpace:
     ----------
     domain : Domain
         Where the signals live.
-    fibre : Fibre, optional
-        What they are at each point; by default ``trivial(domain.group)``.
+    fibre : Fibre, or sequence of matrices of shape (F, F), optional
+        What they are at each point, or what each generator of the group does to it; by default ``trivial(domain.group)``.
 
     Raises
     ------
     ValueError
-        If the fibre belongs to another group than the domain.
+        If the fibre belongs to another group than the domain, or the matrices are no representation of the group.
 
     Notes
     -----
     Signals are tensors ``(…, F, *domain.shape)``, for example ``(batch, channels, F, height, width)``; a trivial fibre has no
-    axis: ``(batch, channels, height, width)``. The group moves the last axes and leaves batch and channels alone.
+    axis: ``(batch, channels, height, width)``. The group moves the last axes and leaves batch and channels alone. Where the
+    domain has a mask (a hexagonal grid), what lies outside it must be 0.
 
     Examples
     --------
@@ -95,8 +133,11 @@ class SignalSpace:
             [1, 3]])
     """
 
-    def __init__(self, domain: Domain, fibre: Fibre | None = None):
-        fibre = trivial(domain.group) if fibre is None else fibre
+    def __init__(self, domain: Domain, fibre: Fibre | Sequence[ArrayLike] | None = None):
+        if fibre is None:
+            fibre = trivial(domain.group)
+        elif not isinstance(fibre, Fibre):
+            fibre = Fibre("matrices", domain.group, domain.group.representation(fibre))
         if fibre.group != domain.group:
             raise ValueError(
                 f"fibre: belongs to {fibre.group!r}, the domain to {domain.group!r}; they must be one group"
@@ -105,6 +146,8 @@ class SignalSpace:
         self.shape = domain.shape if fibre.name == "trivial" else (fibre.size, *domain.shape)
         # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it.
         self._source = torch.from_numpy(np.argsort(domain.permutation, axis=1))
+        # The points' places in the flat tensor, where some of its entries are none.
+        self._places = None if domain.mask.all() else torch.from_numpy(np.flatnonzero(domain.mask))
 
     def __repr__(self) -> str:
         return f"SignalSpace({self.domain.name}, {self.fibre.name} fibre of {self.group.name})"
@@ -128,7 +171,7 @@ class SignalSpace:
         TypeError, IndexError
             If g is no element's number.
         ValueError
-            If the last axes are not those of the space.
+            If the last axes are not those of the space, or x is not 0 outside of the domain's mask.
         """
         g = self.group.check_element(g)
         if not isinstance(x, torch.Tensor):
@@ -137,19 +180,35 @@ class SignalSpace:
             raise ValueError(
                 f"x: got shape {tuple(x.shape)}; its last axes must be {self.shape}, those of {self!r}"
             )
-        flat = x.flatten(-len(self.domain.shape))
-        moved = flat.index_select(-1, self._source[g].to(x.device)).unflatten(-1, self.domain.shape)
+        moved = self._move_points(g, x.flatten(-len(self.domain.shape))).unflatten(-1, self.domain.shape)
         if self.fibre.name == "trivial":
             return moved
         rho = torch.as_tensor(self.fibre.matrices[g], dtype=x.dtype, device=x.device)
         axis = moved.ndim - len(self.shape)
         return torch.tensordot(rho, moved, dims=([1], [axis])).movedim(0, axis)
 
+    def _move_points(self, g: int, flat: torch.Tensor) -> torch.Tensor:
+        """Move the points of signals whose space is flat, shape (…, entries)."""
+        source = self._source[g].to(flat.device)
+        if self._places is None:
+            return flat.index_select(-1, source)
+        places = self._places.to(flat.device)
+        on_points = flat.index_select(-1, places)
+        if torch.count_nonzero(flat) != torch.count_nonzero(on_points):
+            raise ValueError(
+                f"x: is not 0 outside of the {self.domain.name}'s mask; multiply it by torch.from_numpy(domain.mask) first"
+            )
+        return torch.zeros_like(flat).index_copy(-1, places, on_points.index_select(-1, source))
+
     def matrix(self, g: int) -> torch.Tensor:
-        """Return the matrix of the action of g on flattened signals, shape (N, N) with N = F · len(domain), float64."""
-        size = int(np.prod(self.shape))
-        columns = self.act(g, torch.eye(size, dtype=torch.float64).reshape(size, *self.shape))
-        return columns.reshape(size, size).T
+        """Return the matrix of the action of g on flattened signals, shape (N, N) with N = F · len(domain), float64.
+
+        The order is that of the tensor: the fibre's entries one after the other, each with all points (those of the mask).
+        """
+        g = self.group.check_element(g)
+        turn = np.zeros((len(self.domain),) * 2)
+        turn[self.domain.permutation[g], np.arange(len(self.domain))] = 1
+        return torch.from_numpy(np.kron(self.fibre.matrices[g], turn))
 
 
 def rotate(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gdl_utils.domains import cycle, square_grid, torus
-from gdl_utils.groups import Group, cyclic, dihedral, symmetric
+from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, nodes, pairs, square_grid, strand, torus
+from gdl_utils.groups import Group, cyclic, dihedral, octahedral, symmetric
 from gdl_utils.signals import SignalSpace
 
 DOMAINS = [
@@ -21,6 +21,22 @@ DOMAINS = [
     torus(4),
     torus(3, cyclic(4)),
     torus(4, dihedral(4)),
+    torus(3, cyclic(6)),
+    torus(5, dihedral(3)),
+    *(
+        hexagonal_grid(n, group)
+        for n in (1, 3, 5)
+        for group in (cyclic(6), dihedral(6), cyclic(3), cyclic(2), dihedral(1))
+    ),
+    *(
+        cubic_grid(n, group)
+        for n in (2, 3)
+        for group in (octahedral(), octahedral(True), dihedral(4), cyclic(1))
+    ),
+    *(strand(n, group) for n in (1, 4, 5) for group in (cyclic(1), cyclic(2))),
+    nodes(4),
+    nodes(6, cyclic(6)),
+    pairs(3),
 ]
 
 
@@ -30,7 +46,10 @@ def test_every_element_permutes_the_points_and_products_compose(domain):
     assert np.array_equal(np.sort(p, axis=1), np.tile(np.arange(len(domain)), (len(domain.group), 1)))
     for g in range(len(domain.group)):
         assert np.array_equal(p[g][p], p[product[g]])  # g·(h·u) = (gh)·u
-    assert int(np.prod(domain.shape)) == len(domain) == len(domain.points)
+    assert domain.mask.shape == domain.shape and domain.mask.sum() == len(domain) == len(domain.points)
+    assert (p[domain.group.identity] == np.arange(len(domain))).all() and len(
+        {row.tobytes() for row in p}
+    ) > len(p) // 49
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8])
@@ -74,6 +93,50 @@ def test_an_unknown_action_comes_as_matrices():
     assert torch.equal(SignalSpace(swap_axes).act(1, x), x.T)
 
 
+def on_the_plane(points):
+    """Axial coordinates as points of the plane: q to the right, r at 60° from it."""
+    return points @ np.array([[1, 0], [0.5, 3**0.5 / 2]])
+
+
+def test_a_sixth_turns_the_plane_by_sixty_degrees_and_a_mirror_flips_it():
+    domain = hexagonal_grid(5, dihedral(6))
+    xy = on_the_plane(domain.points)
+    assert np.allclose(np.sort(np.linalg.norm(xy, axis=1))[:7], [0, 1, 1, 1, 1, 1, 1])
+    cos, sin = 0.5, 3**0.5 / 2
+    r, m = domain.group.generators
+    assert np.allclose(xy[domain.permutation[r]], xy @ np.array([[cos, sin], [-sin, cos]]))
+    mirrored = xy[domain.permutation[m]]
+    assert np.allclose(mirrored @ mirrored.T, xy @ xy.T) and np.isclose(
+        np.linalg.det(np.linalg.lstsq(xy, mirrored)[0]), -1
+    )
+    # The control: the matrix of a quarter-turn is not one of this plane.
+    assert not np.allclose(xy[domain.permutation[r]], xy @ np.array([[0, 1], [-1, 0]]))
+
+
+@pytest.mark.parametrize("n", [1, 3, 5, 9])
+def test_the_hexagon_has_its_number_of_points(n):
+    assert len(hexagonal_grid(n)) == (3 * n * n + 1) // 4 == hexagonal_grid(n).mask.sum()
+
+
+def test_the_cube_is_turned_as_torch_turns_it(rng):
+    x = torch.rand(4, 4, 4, generator=rng)
+    domain = cubic_grid(4, octahedral(reflections=True))
+    act, (r, s, i) = SignalSpace(domain).act, domain.group.generators
+    assert torch.equal(act(r, x), torch.rot90(x, dims=(1, 2)))
+    assert torch.equal(act(s, x), torch.rot90(x, dims=(0, 1)))
+    assert torch.equal(act(i, x), x.flip(0, 1, 2))
+    assert torch.equal(SignalSpace(cubic_grid(4, dihedral(4))).act(4, x), x.flip(-1))  # depth is left alone
+
+
+def test_an_adjacency_matrix_is_permuted_on_both_sides(rng):
+    group = symmetric(4)
+    a, x = torch.rand(4, 4, generator=rng), torch.rand(4, generator=rng)
+    for g in range(len(group)):
+        P = torch.eye(4)[:, group.permutations[g].copy()]  # P e_i = e_g(i)
+        assert torch.equal(SignalSpace(pairs(4)).act(g, a), P @ a @ P.T)
+        assert torch.equal(SignalSpace(nodes(4)).act(g, x), P @ x)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -92,8 +155,19 @@ def test_an_unknown_action_comes_as_matrices():
         (lambda: square_grid(0), "n: got 0"),
         (lambda: cycle(6, cyclic(4)), "C₄ does not act on a cycle of 6"),
         (lambda: cycle(6, symmetric(3)), "S₃ does not act on a cycle of 6"),
+        (lambda: hexagonal_grid(4), "n: got 4; a hexagon with a point at its centre has an odd width"),
+        (lambda: hexagonal_grid(3, cyclic(4)), "how C₄ acts on a hexagonal grid is not known"),
+        (lambda: square_grid(3, octahedral()), "how O acts on a square grid is not known"),
+        (lambda: cubic_grid(3, cyclic(3)), "how C₃ acts on a cubic grid is not known"),
+        (lambda: strand(5, cyclic(4)), "how C₄ acts on a strand is not known"),
+        (
+            lambda: hexagonal_grid(3, cyclic(4), matrices=[[[0, -1], [1, 0]]]),
+            "moves a point of the hexagonal grid 3×3",
+        ),
+        (lambda: nodes(3, cyclic(4)), "C₄ permutes 4 things, and there are 3"),
+        (lambda: nodes(9), "too large to list"),
         (lambda: torus(2), "at least 3 points a side"),
-        (lambda: torus(4, cyclic(3)), "how C₃ acts on a square grid is not known"),
+        (lambda: torus(4, cyclic(3)), "n: got 4; a hexagonal torus has an odd side"),
     ],
 )
 def test_bad_input_is_named(make, words):

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdl_utils.domains import cycle, square_grid, torus
-from gdl_utils.groups import cyclic, dihedral
-from gdl_utils.signals import Fibre, SignalSpace, regular, rotate, trivial
+from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, square_grid, strand, torus
+from gdl_utils.groups import cyclic, dihedral, octahedral
+from gdl_utils.signals import Fibre, SignalSpace, complement, regular, rotate, sign, trivial
 
 
 def corners(group):
@@ -136,3 +136,49 @@ def test_bad_input_is_named():
         rotate(torch.zeros(3, 3), 5, order=7)
     with pytest.raises(ValueError, match="an image has a height"):
         rotate(torch.zeros(3), 5)
+
+
+def test_the_reverse_complement_is_what_the_other_strand_says():
+    space = SignalSpace(strand(5, cyclic(2)), complement(cyclic(2)))
+    one_hot = lambda word: torch.tensor([[float(base == letter) for letter in word] for base in "ACGT"])
+    assert torch.equal(space.act(1, one_hot("AACGT")), one_hot("ACGTT"))
+    assert not torch.equal(space.act(1, one_hot("AACGT")), one_hot("TGCAA"))  # the control: reversed alone
+
+
+@pytest.mark.parametrize("group", [dihedral(4), octahedral(reflections=True), octahedral()], ids=repr)
+def test_sign_is_the_determinant_of_what_moves_the_points(group):
+    domain = (square_grid if group.family == "dihedral" else cubic_grid)(3, group)
+    moved = domain.points[domain.permutation]  # (|G|, points, d)
+    determinants = [np.linalg.det(np.linalg.lstsq(domain.points, m)[0]) for m in moved]
+    assert np.allclose(sign(group).matrices.ravel(), determinants)
+
+
+def test_a_fibre_may_be_given_by_matrices_of_the_generators(rng):
+    space = SignalSpace(square_grid(4, cyclic(4)), [[[0, -1], [1, 0]]])
+    x = torch.rand(3, 2, 4, 4, generator=rng)
+    turned = torch.rot90(x, dims=(-2, -1))
+    assert torch.equal(space.act(1, x), torch.stack([-turned[:, 1], turned[:, 0]], dim=1))
+    with pytest.raises(ValueError, match="not a representation of C₄"):
+        SignalSpace(square_grid(4, cyclic(4)), [[[1, 1], [0, 1]]])
+
+
+@pytest.mark.parametrize("fibre", [trivial, regular])
+def test_the_matrix_of_a_masked_space_is_its_action_on_the_points(fibre, rng):
+    domain = hexagonal_grid(3, dihedral(6))
+    space, mask = SignalSpace(domain, fibre(domain.group)), torch.from_numpy(domain.mask)
+    x = torch.rand(space.shape, generator=rng, dtype=torch.float64) * mask
+    for g in range(len(domain.group)):
+        assert torch.allclose(
+            space.matrix(g) @ x[..., mask].flatten(), space.act(g, x)[..., mask].flatten(), atol=1e-15
+        )
+        assert not space.act(g, x)[..., ~mask].any()
+
+
+def test_values_off_the_mask_are_refused(rng):
+    space = SignalSpace(hexagonal_grid(3, cyclic(6)))
+    with pytest.raises(ValueError, match="x: is not 0 outside of the hexagonal grid 3×3's mask"):
+        space.act(1, torch.ones(2, 3, 3))
+    with pytest.raises(ValueError, match="C₃; the complement of a base is an action of C₂"):
+        complement(cyclic(3))
+    with pytest.raises(ValueError, match="mirror images are known in the dihedral and octahedral groups"):
+        sign(cyclic(4))

@@ -1,4 +1,4 @@
-"""Finite groups: elements, generators, product table.
+"""A finite group: elements, generators, product table.
 
 A finite group is written as a set of permutations (Cayley's theorem says that each can be): element ``g`` moves
 point ``i`` to ``g[i]``, and the product ``gh`` means *first h, then g*, as for functions. Everything else in the
@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Group", "cyclic", "dihedral", "symmetric"]
+__all__ = ["Group"]
 
 MAX_ELEMENTS = 50_000  # beyond this, listing the elements is a mistake more often than a wish
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -36,8 +36,9 @@ class Group:
     name : str, optional
         Name of the group, for figures and messages.
     family : str, optional
-        ``"cyclic"`` or ``"dihedral"`` where the first generator is the turn by 360°/``degree`` and the second the mirror, so
-        that a domain knows how the group moves its points. Otherwise left out.
+        ``"cyclic"`` or ``"dihedral"`` where the first generator is the turn by 360°/``degree`` and the second the mirror,
+        ``"octahedral"`` where they are those of a cube, so that a domain knows how the group moves its points. Otherwise
+        left out.
     degree : int, optional
         The ``n`` of the family.
 
@@ -187,6 +188,7 @@ class Group:
         --------
         Six seats at a round table; the generator of C_3 moves everybody on by two:
 
+        >>> from gdl_utils.groups import cyclic
         >>> cyclic(3).action([[2, 3, 4, 5, 0, 1]])[2]
         array([4, 5, 0, 1, 2, 3])
         """
@@ -219,6 +221,7 @@ class Group:
 
         Examples
         --------
+        >>> from gdl_utils.groups import cyclic
         >>> quarter_turn = [[0, -1], [1, 0]]
         >>> cyclic(4).representation([quarter_turn])[2]
         array([[-1,  0],
@@ -273,59 +276,6 @@ class Group:
         """Return the number of ``s·g`` for every g; shape (len,)."""
         products = self.permutations[s][self.permutations]  # (|G|, k): first g, then s
         return np.array([self._index[p.tobytes()] for p in products])
-
-
-def cyclic(n: int) -> Group:
-    """Return C_n (also written Z_n), the turns by multiples of 360°/n; element i is i times the generator ``r``.
-
-    Examples
-    --------
-    >>> int(cyclic(4).product[1, 3])  # a quarter-turn after three of them is no turn
-    0
-    """
-    n = check_positive("n", n)
-    return Group(
-        [np.roll(np.arange(n), -1)], names="r", name=f"C{n}".translate(SUBSCRIPTS), family="cyclic", degree=n
-    )
-
-
-def dihedral(n: int) -> Group:
-    """Return D_n, the 2n turns and mirror images of a regular n-gon: ``r^i`` is element i, ``r^i m`` is element n + i.
-
-    Examples
-    --------
-    >>> D4 = dihedral(4)
-    >>> r, m = D4.generators
-    >>> D4.labels[D4.product[r, m]], D4.labels[D4.product[m, r]]
-    ('rm', 'r³m')
-    """
-    n = check_positive("n", n)
-    # Two rings of n points, swapped by the mirror: on one ring D_1 and D_2 would lose elements.
-    i = np.arange(n)
-    turn = np.r_[(i + 1) % n, n + (i + 1) % n]
-    mirror = np.r_[n + -i % n, -i % n]
-    return Group([turn, mirror], names="rm", name=f"D{n}".translate(SUBSCRIPTS), family="dihedral", degree=n)
-
-
-def symmetric(n: int) -> Group:
-    """Return S_n, all n! orders of n things, made by swaps of neighbours ``a, b, c, …`` (n from 1 to 8).
-
-    Examples
-    --------
-    >>> len(symmetric(4)), symmetric(3).is_abelian
-    (24, False)
-    """
-    n = check_positive("n", n)
-    if n > 8:
-        raise ValueError(
-            f"n: the symmetric group of {n} things is too large to list; n may be 1 to 8 (8! = 40,320)"
-        )
-    swaps = []
-    for i in range(n - 1):
-        swap = np.arange(n)
-        swap[[i, i + 1]] = i + 1, i
-        swaps.append(swap)
-    return Group(swaps or [np.arange(n)], name=f"S{n}".translate(SUBSCRIPTS), family="symmetric", degree=n)
 
 
 def check_positive(argument: str, n: int) -> int:

@@ -1,0 +1,49 @@
+"""A domain: points, and the table of how a group permutes them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdl_utils.groups import Group
+
+__all__ = ["Domain"]
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """Points that a group permutes. Made by the functions of this module.
+
+    Attributes
+    ----------
+    name : str
+        What it is, for figures and messages.
+    group : Group
+        The group that acts.
+    points : int array of shape (n, d)
+        Coordinates of the n points. On grids they are doubled and centred, so that a turn about the centre keeps them
+        whole for even sizes too: on a 4×4 grid a coordinate is -3, -1, 1 or 3. (Hexagonal grids have odd sizes only, and
+        axial coordinates as they are.)
+    shape : tuple of int
+        Shape of the tensor axes that a signal has on this domain.
+    permutation : int array of shape (len(group), n)
+        ``permutation[g, u]`` is the number of the point g·u.
+    mask : bool array of that shape
+        Which entries of the tensor are points, in row-major order; all, but on a hexagonal grid. Elsewhere a signal is 0.
+    """
+
+    name: str
+    group: Group
+    points: np.ndarray
+    shape: tuple[int, ...]
+    permutation: np.ndarray
+    mask: np.ndarray = None
+
+    def __post_init__(self):
+        if self.mask is None:
+            object.__setattr__(self, "mask", np.ones(self.shape, dtype=bool))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __repr__(self) -> str:
+        return f"Domain({self.name}, {len(self)} points, moved by {self.group.name})"

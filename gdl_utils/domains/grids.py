@@ -1,0 +1,227 @@
+"""Grids in one, two and three dimensions, which a group turns and mirrors about their centre."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gdl_utils.domains.domain import Domain
+from gdl_utils.groups import Group, cyclic
+from gdl_utils.groups.families import CUBE_MATRICES
+from gdl_utils.groups.group import check_positive
+
+__all__ = ["cubic_grid", "hexagonal_grid", "square_grid", "strand"]
+
+
+def square_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
+    """Return the n × n grid, which a group turns and mirrors about its centre.
+
+    Parameters
+    ----------
+    n : int
+        Side of the grid, even or odd.
+    group : Group, optional
+        C_1, C_2 or C_4 (``r`` turns counter-clockwise as the grid is drawn, rows downwards), D_1, D_2 or D_4 (``m`` swaps left
+        and right), or any group together with ``matrices``. By default C_1, which moves nothing.
+    matrices : sequence of int arrays of shape (2, 2), optional
+        What each generator of the group does to (row, column), measured from the centre.
+
+    Returns
+    -------
+    Domain
+        With ``shape`` (n, n).
+
+    Raises
+    ------
+    ValueError
+        If the group's action is not known here and no matrices are given, or the grid is not mapped to itself.
+
+    Examples
+    --------
+    A quarter-turn takes the top right corner of a 3 × 3 grid (point 2) to the top left (point 0):
+
+    >>> int(square_grid(3, cyclic(4)).permutation[1, 2])
+    0
+    """
+    return _grid("square grid", n, 2, group, matrices, _square_matrices, "C₁, C₂, C₄, D₁, D₂ and D₄")
+
+
+def cubic_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
+    """Return the n × n × n grid, which a group turns and mirrors about its centre.
+
+    Parameters
+    ----------
+    n : int
+        Side of the grid, even or odd.
+    group : Group, optional
+        O or O_h, or one that ``square_grid`` knows, which then moves rows and columns and leaves the depth alone; any other
+        together with ``matrices``. By default C_1.
+    matrices : sequence of int arrays of shape (3, 3), optional
+        What each generator does to (depth, row, column), measured from the centre.
+
+    Returns
+    -------
+    Domain
+        With ``shape`` (n, n, n).
+
+    Raises
+    ------
+    ValueError
+        As ``square_grid``.
+
+    Examples
+    --------
+    >>> from gdl_utils.groups import octahedral
+    >>> cubic_grid(3, octahedral())
+    Domain(cubic grid 3×3×3, 27 points, moved by O)
+    """
+    return _grid("cubic grid", n, 3, group, matrices, _cubic_matrices, "O, Oₕ, C₁, C₂, C₄, D₁, D₂ and D₄")
+
+
+def strand(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
+    """Return n positions in a row, such as those of a piece of DNA, which C_2 reads backwards.
+
+    Parameters
+    ----------
+    n : int
+        Number of positions, even or odd.
+    group : Group, optional
+        C_1 or C_2, or any other together with ``matrices``. By default C_1.
+    matrices : sequence of int arrays of shape (1, 1), optional
+        What each generator does to the position, measured from the middle: 1 or -1.
+
+    Returns
+    -------
+    Domain
+        With ``shape`` (n,).
+
+    Raises
+    ------
+    ValueError
+        As ``square_grid``.
+
+    Examples
+    --------
+    >>> strand(5, cyclic(2)).permutation[1]
+    array([4, 3, 2, 1, 0])
+    """
+    return _grid("strand", n, 1, group, matrices, _strand_matrices, "C₁ and C₂")
+
+
+def hexagonal_grid(
+    n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None
+) -> Domain:
+    """Return the points of a hexagonal grid within a hexagon, which a group turns and mirrors about its centre.
+
+    A point has axial coordinates (q, r), both from -(n-1)/2 to (n-1)/2, and lies in the hexagon if q + r does so too. A sixth
+    of a turn takes (q, r) to (-r, q + r), a mirror to (r, q). In a tensor q counts rows and r columns, and two corners are empty.
+
+    Parameters
+    ----------
+    n : int
+        Width of the hexagon, odd. The 7 points of ``hexagonal_grid(3)`` are a point and its neighbours.
+    group : Group, optional
+        C_1, C_2, C_3 or C_6, D_1, D_2, D_3 or D_6, or any other together with ``matrices``. By default C_1.
+    matrices : sequence of int arrays of shape (2, 2), optional
+        What each generator does to (q, r).
+
+    Returns
+    -------
+    Domain
+        With ``shape`` (n, n), (3n² + 1)/4 points, and a ``mask`` that says which entries of the tensor they are.
+
+    Raises
+    ------
+    ValueError
+        If n is even, and as ``square_grid``.
+
+    Examples
+    --------
+    >>> hexagonal_grid(3, cyclic(6)).mask.astype(int)
+    array([[0, 1, 1],
+           [1, 1, 1],
+           [1, 1, 0]])
+    """
+    if check_positive("n", n) % 2 == 0:
+        raise ValueError(f"n: got {n}; a hexagon with a point at its centre has an odd width")
+    known = "C₁, C₂, C₃, C₆, D₁, D₂, D₃ and D₆"
+    return _grid("hexagonal grid", n, 2, group, matrices, hexagonal_matrices, known, hexagon=True)
+
+
+def _square_matrices(group: Group) -> list[np.ndarray] | None:
+    """Return what the generators do to (row, column), or None where that is not known."""
+    if group.family not in ("cyclic", "dihedral") or 4 % group.degree:
+        return None
+    return [np.linalg.matrix_power([[0, -1], [1, 0]], 4 // group.degree), np.diag([1, -1])]
+
+
+def _cubic_matrices(group: Group) -> list[np.ndarray] | None:
+    if group.family == "octahedral":
+        return list(CUBE_MATRICES)
+    in_plane = _square_matrices(group)
+    return in_plane and [
+        np.block([[np.eye(1, dtype=int), np.zeros((1, 2), int)], [np.zeros((2, 1), int), m]])
+        for m in in_plane
+    ]
+
+
+def hexagonal_matrices(group: Group) -> list[np.ndarray] | None:
+    if group.family not in ("cyclic", "dihedral") or 6 % group.degree:
+        return None
+    return [np.linalg.matrix_power([[0, -1], [1, 1]], 6 // group.degree), np.array([[0, 1], [1, 0]])]
+
+
+def _strand_matrices(group: Group) -> list[np.ndarray] | None:
+    known = group.family == "cyclic" and group.degree in (1, 2)
+    return [np.array([[-1 if group.degree == 2 else 1]])] if known else None
+
+
+def _grid(
+    kind: str,
+    n: int,
+    dimensions: int,
+    group: Group | None,
+    matrices: Sequence[ArrayLike] | None,
+    standard: Callable,
+    known: str,
+    *,
+    hexagon: bool = False,
+) -> Domain:
+    """Build a centred grid of n points a side, and the permutation table of a linear action on it."""
+    n = check_positive("n", n)
+    group = cyclic(1) if group is None else group
+    if matrices is None:
+        matrices = standard(group)
+        if matrices is None:
+            raise ValueError(
+                f"group: how {group.name} acts on a {kind} is not known; {known} are, "
+                "any other needs matrices=, one for each generator"
+            )
+        matrices = matrices[: len(group.generators)]
+    side = np.arange(n) - n // 2 if hexagon else 2 * np.arange(n) - (n - 1)
+    points = np.stack(np.meshgrid(*[side] * dimensions, indexing="ij"), axis=-1).reshape(-1, dimensions)
+    shape = (n,) * dimensions
+    name = f"{kind} {'×'.join(map(str, shape))}"
+    inside = np.abs(points.sum(axis=1)) <= n // 2 if hexagon else np.ones(len(points), dtype=bool)
+    points = points[inside]
+    return Domain(name, group, points, shape, _permute(name, points, group, matrices), inside.reshape(shape))
+
+
+def _permute(name: str, points: np.ndarray, group: Group, matrices: Sequence[ArrayLike]) -> np.ndarray:
+    """Return the permutation table of a linear action on the points, or refuse one that leaves them."""
+    rho = group.representation(matrices)
+    if rho.shape[1] != points.shape[1]:
+        raise ValueError(
+            f"matrices: got {rho.shape[1]}×{rho.shape[1]}; the points of a {name} have {points.shape[1]} coordinates"
+        )
+    number = {tuple(point): u for u, point in enumerate(points.tolist())}
+    table = np.empty((len(group), len(points)), dtype=np.int64)
+    for g in range(len(group)):
+        moved = points @ rho[g].T
+        try:
+            table[g] = [number[tuple(point)] for point in moved.tolist()]
+        except KeyError as lost:
+            raise ValueError(
+                f"group: {group.labels[g]} of {group.name} moves a point of the {name} to {lost}, off the grid"
+            ) from None
+    return table

@@ -1,0 +1,160 @@
+"""Domains without borders, and without order: cycles and tori; nodes and pairs of nodes."""
+
+import numpy as np
+
+from gdl_utils.domains.domain import Domain
+from gdl_utils.domains.grids import hexagonal_matrices, square_grid
+from gdl_utils.groups import Group, cyclic, symmetric
+from gdl_utils.groups.group import SUBSCRIPTS, check_positive
+
+__all__ = ["cycle", "nodes", "pairs", "torus"]
+
+
+def nodes(n: int, group: Group | None = None) -> Domain:
+    """Return n things without any order, such as the nodes of a graph.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    group : Group, optional
+        A group of permutations of n things; by default all of them, S_n (n up to 8).
+
+    Returns
+    -------
+    Domain
+        With ``shape`` (n,).
+
+    Raises
+    ------
+    ValueError
+        If the group permutes another number of things.
+
+    Examples
+    --------
+    >>> nodes(3)
+    Domain(3 nodes, 3 points, moved by S₃)
+    """
+    group = _permuting(n, group)
+    return Domain(f"{n} nodes", group, np.arange(n)[:, None], (n,), group.permutations)
+
+
+def pairs(n: int, group: Group | None = None) -> Domain:
+    """Return the ordered pairs of n nodes: an adjacency matrix is a signal on them, and (i, j) goes to (g·i, g·j).
+
+    Parameters, errors and group are those of ``nodes``; the ``shape`` is (n, n).
+
+    Examples
+    --------
+    >>> len(pairs(3))
+    9
+    """
+    group = _permuting(n, group)
+    i, j = np.divmod(np.arange(n * n), n)
+    permutation = group.permutations[:, i] * n + group.permutations[:, j]
+    return Domain(f"pairs of {n} nodes", group, np.stack([i, j], axis=1), (n, n), permutation)
+
+
+def cycle(n: int, group: Group | None = None) -> Domain:
+    """Return n points on a circle: a periodic sequence.
+
+    Parameters
+    ----------
+    n : int
+        Number of points.
+    group : Group, optional
+        C_k or D_k with k a divisor of n: ``r`` moves on by n/k points, ``m`` reverses about point 0. By default C_n, all shifts.
+
+    Returns
+    -------
+    Domain
+        With ``shape`` (n,).
+
+    Raises
+    ------
+    ValueError
+        If the group is neither cyclic nor dihedral, or its degree does not divide n.
+
+    Examples
+    --------
+    >>> cycle(5).permutation[2]
+    array([2, 3, 4, 0, 1])
+    """
+    n = check_positive("n", n)
+    group = cyclic(n) if group is None else group
+    if group.family not in ("cyclic", "dihedral") or n % group.degree:
+        raise ValueError(
+            f"group: {group.name} does not act on a cycle of {n}; the cyclic and dihedral groups do whose degree divides {n}"
+        )
+    i = np.arange(n)
+    images = [(i + n // group.degree) % n, -i % n][: len(group.generators)]
+    return Domain(f"cycle of {n}", group, i[:, None], (n,), group.action(images))
+
+
+def torus(n: int, group: Group | None = None) -> Domain:
+    """Return a grid with opposite edges glued, moved by all translations and by a group of turns and mirrors.
+
+    Parameters
+    ----------
+    n : int
+        Side of the grid, at least 3 (on smaller ones a turn can be a translation too).
+    group : Group, optional
+        A group that ``square_grid`` knows; it acts about the grid's centre. By default C_1: translations alone. C_3, C_6, D_3
+        and D_6 turn the n × n axial coordinates of a hexagonal grid, as ``hexagonal_grid`` does, and n is odd then.
+
+    Returns
+    -------
+    Domain
+        With ``shape`` (n, n). Its group has n² · len(group) elements: number ``(g·n + i)·n + j`` first applies element g,
+        then moves i rows down and j columns right. Its generators are the moves ``x`` (right) and ``y`` (down), then those of
+        ``group``.
+
+    Raises
+    ------
+    ValueError
+        If n is below 3, or even for a group of thirds or sixths, or the group is not known.
+
+    Examples
+    --------
+    >>> len(torus(5).group), len(torus(5, cyclic(4)).group)
+    (25, 100)
+    """
+    n = check_positive("n", n)
+    if n < 3:
+        raise ValueError(f"n: got {n}; a torus has at least 3 points a side")
+    group = cyclic(1) if group is None else group
+    hexagonal = group.family in ("cyclic", "dihedral") and group.degree in (3, 6)
+    if hexagonal and n % 2 == 0:
+        raise ValueError(
+            f"n: got {n}; a hexagonal torus has an odd side, so that it has a point at its centre"
+        )
+    grid = _hexagonal_torus(n, group) if hexagonal else square_grid(n, group)
+    turns = [g for g in grid.group.generators if g != grid.group.identity]
+    u = np.arange(n * n).reshape(n, n)
+    right, down = np.roll(u, -1, axis=1), np.roll(u, -1, axis=0)
+    both = Group(
+        [right.ravel(), down.ravel(), *grid.permutation[turns]],
+        names=["x", "y", *(grid.group.labels[g] for g in turns)],
+        name=f"Z{n}²".translate(SUBSCRIPTS) + (f" ⋊ {grid.group.name}" if turns else ""),
+    )
+    return Domain(f"torus {n}×{n}", both, grid.points, (n, n), both.permutations)
+
+
+def _hexagonal_torus(n: int, group: Group) -> Domain:
+    """Build the n × n axial coordinates modulo n, turned about the middle one: every point is one of the torus."""
+    side = np.arange(n) - n // 2
+    points = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, 2)
+    images = []
+    for matrix in hexagonal_matrices(group)[: len(group.generators)]:
+        q, r = (points @ matrix.T + n // 2).T % n
+        images.append(q * n + r)
+    return Domain(f"hexagonal torus {n}×{n}", group, points, (n, n), group.action(images))
+
+
+def _permuting(n: int, group: Group | None) -> Group:
+    group = symmetric(n) if group is None else group
+    if group.permutations.shape[1] != check_positive("n", n):
+        raise ValueError(
+            f"group: {group.name} permutes {group.permutations.shape[1]} things, and there are {n}"
+        )
+    return group

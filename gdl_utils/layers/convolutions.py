@@ -1,0 +1,266 @@
+"""Group convolutions: one pair of classes for every finite group on every grid of the book.
+
+A filter is a signal on a small domain, the kernel's points, so the group moves it as it moves an image. A group
+convolution turns the filter to every position that the group knows, and slides all of them:
+
+    expand:    W[g] = g·w   for every g in G    (one gather by an index that is made once, from the action)
+    convolve:  one ordinary convolution with the filters W
+
+What comes out carries an axis for the group, on which it acts by the regular representation: (g·y)[h](u) = y[g⁻¹h](g⁻¹·u).
+See Cohen and Welling (2016), "Group equivariant convolutional networks", equations 10 and 11, for p4 and p4m.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import nn
+
+from gdl_utils.domains import Domain
+from gdl_utils.groups.group import check_positive
+from gdl_utils.signals import Fibre, SignalSpace, regular
+
+__all__ = ["GroupConv", "LiftingConv"]
+
+CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+FUNCTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}
+
+
+class LiftingConv(nn.Module):
+    """Lift a signal on a grid to the group: correlate it with one filter in every position g·w that the group gives it.
+
+    Equivariant to the domain's group, which acts on the output by the regular representation, and to shifts.
+
+    Parameters
+    ----------
+    domain : Domain
+        The kernel's points and the group: ``square_grid(3, dihedral(4))`` for a 3 × 3 kernel of p4m, ``hexagonal_grid(3,
+        cyclic(6))`` for the 7 points of p6, ``cubic_grid(3, octahedral())``, ``strand(11, cyclic(2))``.
+    in_channels, out_channels : int
+        Number of signals that come in, and of filters.
+    fibre : Fibre, or sequence of matrices of shape (F, F), one for each generator, optional
+        How the group acts on a value of the input; by default trivially (a grey value).
+    stride, padding : int
+        As for ``torch.nn.Conv2d``, the same on all axes.
+    padding_mode : {"zeros", "circular"}
+        What lies outside of the input. Shifts are exact with "circular" only; with "zeros" they are as far as the border is
+        out of sight.
+    bias : bool
+        Whether to add one learned number to each output channel, the same for all of the group.
+
+    Attributes
+    ----------
+    weight : parameter of shape (out_channels, in_channels, F, len(domain))
+        The filters: signals on the kernel's points, which are those of the domain's mask in row-major order.
+    bias : parameter of shape (out_channels,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        At once, if an argument does not fit; in ``forward``, if the input does not.
+
+    Warns
+    -----
+    UserWarning
+        If turns cannot be exact since size, kernel, padding and stride do not fit: the samples that a stride takes must lie
+        symmetrically, (size + 2·padding - kernel) mod stride = 0, and on hexagons mod 2·stride, so that the centre is one.
+
+    Notes
+    -----
+    Takes ``(batch, in_channels, F, *space)``, without the axis F for a trivial fibre, and gives ``(batch, out_channels, |G|,
+    *space)``. On a hexagonal grid the output is not 0 outside of the mask: multiply by the larger grid's mask again.
+
+    Examples
+    --------
+    >>> from gdl_utils.domains import square_grid
+    >>> from gdl_utils.groups import cyclic
+    >>> lift = LiftingConv(square_grid(3, cyclic(4)), 1, 8, padding=1)
+    >>> lift(torch.zeros(16, 1, 28, 28)).shape
+    torch.Size([16, 8, 4, 28, 28])
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        in_channels: int,
+        out_channels: int,
+        *,
+        fibre: Fibre | Sequence[ArrayLike] | None = None,
+        stride: int = 1,
+        padding: int = 0,
+        padding_mode: str = "zeros",
+        bias: bool = True,
+    ):
+        super().__init__()
+        if not isinstance(domain, Domain) or len(domain.shape) not in CONV or len(set(domain.shape)) > 1:
+            raise ValueError(
+                f"domain: got {domain!r}; a kernel is a grid of one to three dimensions, equal on all"
+            )
+        if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
+            raise ValueError(f"padding: got {padding!r}; give a whole number from 0 upwards")
+        if padding_mode not in ("zeros", "circular"):
+            raise ValueError(f"padding_mode: got {padding_mode!r}; 'zeros' and 'circular' are known")
+        self.in_channels = check_positive("in_channels", in_channels)
+        self.out_channels = check_positive("out_channels", out_channels)
+        self.stride, self.padding, self.padding_mode = check_positive("stride", stride), padding, padding_mode
+        self.domain, self.group = domain, domain.group
+        space = SignalSpace(domain, fibre)  # where a filter lives
+        self.fibre, self.dimensions = space.fibre, len(domain.shape)
+        self._fibre_axis = () if self.fibre.name == "trivial" else (self.fibre.size,)
+
+        index, mixing = _expansion(domain, self.fibre, self.in_channels)
+        self.register_buffer("_index", torch.from_numpy(index), persistent=False)
+        self.register_buffer("_mixing", mixing, persistent=False)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.fibre.size, len(domain)))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights and bias as ``torch.nn.Conv2d`` does for the same number of inputs to an output."""
+        bound = 1 / math.sqrt(self.weight[0].numel())
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def expand(self) -> torch.Tensor:
+        """Return the filters in all positions, W[g] = g·w; shape (out_channels·|G|, in_channels·F, *kernel)."""
+        filters = self.weight
+        if self._mixing is not None:  # what the group does to the fibre, then where it takes the points
+            filters = torch.einsum("gef,oifp->oigep", self._mixing.to(filters.dtype), filters)
+        filters = filters.flatten(1)
+        if not self.domain.mask.all():  # the index of an empty corner points at this zero
+            filters = nn.functional.pad(filters, (0, 1))
+        kernel = (self.in_channels * self.fibre.size, *self.domain.shape)
+        return filters.index_select(1, self._index).view(-1, *kernel)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve; shapes as in the class's notes."""
+        self._check(x)
+        x = x.flatten(1, 2) if self._fibre_axis else x
+        padding = self.padding
+        if self.padding_mode == "circular" and padding:
+            x, padding = nn.functional.pad(x, (padding,) * (2 * self.dimensions), mode="circular"), 0
+        bias = None if self.bias is None else self.bias.repeat_interleave(len(self.group))
+        y = FUNCTION[self.dimensions](x, self.expand(), bias, self.stride, padding)
+        return y.unflatten(1, (self.out_channels, len(self.group)))
+
+    def to_conv(self) -> nn.Module:
+        """Return the plain ``nn.ConvNd`` that this layer equals, for deployment; it no longer follows the layer's weights.
+
+        It takes ``(batch, in_channels·F, *space)`` and gives ``(batch, out_channels·|G|, *space)``.
+        """
+        filters = self.expand().detach()
+        conv = CONV[self.dimensions](
+            filters.shape[1],
+            filters.shape[0],
+            self.domain.shape[0],
+            stride=self.stride,
+            padding=self.padding,
+            padding_mode=self.padding_mode,
+            bias=self.bias is not None,
+            device=filters.device,
+            dtype=filters.dtype,
+        )
+        with torch.no_grad():
+            conv.weight.copy_(filters)
+            if self.bias is not None:
+                conv.bias.copy_(self.bias.repeat_interleave(len(self.group)))
+        return conv.train(self.training)
+
+    def extra_repr(self) -> str:
+        """Say what the layer is made of."""
+        return (
+            f"{self.in_channels}, {self.out_channels}, group={self.group.name}, fibre={self.fibre.name}, kernel={self.domain.name}, "
+            f"stride={self.stride}, padding={self.padding}, padding_mode={self.padding_mode!r}, bias={self.bias is not None}"
+        )
+
+    def _check(self, x: torch.Tensor) -> None:
+        """Refuse an input that does not fit, in words; warn of sizes on which a turn cannot be exact."""
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
+        wanted = (self.in_channels, *self._fibre_axis)
+        axes = "(batch, channels, " + "group, " * bool(self._fibre_axis) + f"{self.dimensions} of space)"
+        shape = tuple(x.shape)
+        if x.ndim != 1 + len(wanted) + self.dimensions:
+            raise ValueError(f"x: got shape {shape}; {axes} has {1 + len(wanted) + self.dimensions} axes")
+        if shape[1] != self.in_channels:
+            raise ValueError(
+                f"x: got {shape[1]} channels in shape {shape}; this layer takes {self.in_channels}"
+            )
+        if shape[1 : 1 + len(wanted)] != wanted:
+            raise ValueError(
+                f"x: got {shape[2]} on axis 2 of shape {shape}; the {self.fibre.name} fibre of {self.group.name} has {wanted[1]}"
+            )
+        if x.dtype != self.weight.dtype:
+            raise TypeError(
+                f"x: got {x.dtype}, the layer's weights are {self.weight.dtype}; convert one of them"
+            )
+        if shape[0] == 0:
+            raise ValueError(f"x: got an empty batch, shape {shape}")
+        kernel, space = self.domain.shape[0], shape[1 + len(wanted) :]
+        if min(space) + 2 * self.padding < kernel or (
+            self.padding_mode == "circular" and self.padding > min(space)
+        ):
+            raise ValueError(
+                f"x: got {space} in space, too small for a kernel of {kernel} with padding {self.padding}"
+            )
+        step = self.stride * (1 if self.domain.mask.all() else 2)
+        for size in set(space) if self.stride > 1 and len(self.group) > 1 else ():
+            rest = (size + 2 * self.padding - kernel) % step
+            if rest:
+                warnings.warn(
+                    f"size {size} with kernel {kernel}, padding {self.padding} and stride {self.stride}: turns are not exact, "
+                    f"for the samples do not lie symmetrically; sizes {size - rest} and {size - rest + step} fit",
+                    stacklevel=5,  # past torch's own two, to the line that calls the layer
+                )
+
+
+class GroupConv(LiftingConv):
+    """Convolve a signal on the group with a filter on the group: the layer for everything after the lift.
+
+    The same as ``LiftingConv``, whose parameters, attributes, errors and warnings it has, but that values carry the group
+    axis already: the fibre is by default ``regular(domain.group)``. The filters reach over all of that axis.
+
+    Takes ``(batch, in_channels, |G|, *space)`` and gives ``(batch, out_channels, |G|, *space)``.
+
+    Examples
+    --------
+    >>> from gdl_utils.domains import square_grid
+    >>> from gdl_utils.groups import cyclic
+    >>> layer = GroupConv(square_grid(3, cyclic(4)), 8, 16)
+    >>> layer(torch.zeros(2, 8, 4, 28, 28)).shape
+    torch.Size([2, 16, 4, 26, 26])
+    """
+
+    def __init__(self, domain: Domain, in_channels: int, out_channels: int, *, fibre=None, **options):
+        if fibre is None and isinstance(domain, Domain):
+            fibre = regular(domain.group)
+        super().__init__(domain, in_channels, out_channels, fibre=fibre, **options)
+
+
+def _expansion(domain: Domain, fibre: Fibre, in_channels: int) -> tuple[np.ndarray, torch.Tensor | None]:
+    """Return the index that expands filters, and for a fibre that is no permutation the matrices to apply before it.
+
+    The index runs over (g, channel, fibre, kernel entry) and points into a filter's (channel, fibre, point); with mixing
+    matrices, which have made a copy for each g, into its (channel, g, fibre, point).
+    """
+    size, points = fibre.size, len(domain)
+    # The filter meets the input in a scalar product, so it moves by the dual of the fibre, ρ(g⁻¹)ᵀ; where ρ is orthogonal,
+    # as for all permutations, that is ρ(g).
+    dual = fibre.matrices[domain.group.inverse].transpose(0, 2, 1)
+    is_permutation = np.isin(fibre.matrices, (0, 1)).all() and (fibre.matrices.sum(axis=1) == 1).all()
+    g, i, f, u = np.ogrid[: len(domain.group), :in_channels, :size, :points]
+    came_from = np.argsort(domain.permutation, axis=1)[g, u]  # g⁻¹·u
+    if is_permutation:
+        index = (i * size + dual.argmax(axis=2)[g, f]) * points + came_from
+    else:
+        index = ((i * len(domain.group) + g) * size + f) * points + came_from
+    if not domain.mask.all():
+        copies = 1 if is_permutation else len(domain.group)
+        full = np.full((*index.shape[:3], domain.mask.size), in_channels * copies * size * points)
+        full[..., np.flatnonzero(domain.mask)] = index
+        index = full
+    return index.ravel(), None if is_permutation else torch.from_numpy(dual)

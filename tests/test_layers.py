@@ -1,0 +1,406 @@
+"""Group convolutions: against a literal transcription of the formula, exactness for every group, controls, errors."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid, strand, torus
+from gdl_utils.equivariance import assert_equivariant, equivariance_error
+from gdl_utils.groups import cyclic, dihedral, octahedral
+from gdl_utils.layers import GroupBatchNorm, GroupConv, GroupPool, LiftingConv, spatial
+from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
+
+# Name: (grid, group, kernel, the sizes to try, fibre of the input)
+GROUPS = {
+    "p4": (square_grid, cyclic(4), 3, (8, 9), trivial),
+    "p4, even kernel": (square_grid, cyclic(4), 4, (8, 9), trivial),
+    "p4m": (square_grid, dihedral(4), 3, (8, 9), trivial),
+    "p4m, sign": (square_grid, dihedral(4), 3, (7, 8), sign),
+    "p6": (hexagonal_grid, cyclic(6), 3, (7, 9), trivial),
+    "p6m": (hexagonal_grid, dihedral(6), 3, (7, 9), trivial),
+    "O": (cubic_grid, octahedral(), 3, (4, 5), trivial),
+    "Oh": (cubic_grid, octahedral(reflections=True), 3, (4, 5), trivial),
+    "reverse-complement": (strand, cyclic(2), 5, (10, 11), complement),
+}
+
+
+def vector(group):
+    """A vector at each point, which turns along: a fibre that is no permutation."""
+    quarter = np.array([[0, -1], [1, 0]])
+    matrices = [np.linalg.matrix_power(quarter, 4 // group.degree), np.diag([1, -1])]
+    return Fibre("vector", group, group.representation(matrices[: len(group.generators)]).astype(float))
+
+
+def sheared(group):
+    """The same in a skew basis, where matrices are not orthogonal."""
+    skew = np.array([[1.0, 0.7], [0.0, 1.0]])
+    return Fibre("sheared", group, np.linalg.inv(skew) @ vector(group).matrices @ skew)
+
+
+def two_layers(grid, group, kernel, fibre, dtype=torch.float64):
+    torch.manual_seed(0)
+    domain, padding = grid(kernel, group), kernel // 2 if kernel % 2 else 1
+    lift = LiftingConv(domain, 2, 3, padding=padding, fibre=fibre(group)).to(dtype)
+    conv = GroupConv(domain, 3, 2, padding=padding).to(dtype)
+    return lift, conv
+
+
+def masked_network(lift, conv, size_in, size_out, group, grid):
+    """Lift, ReLU, convolve; on hexagons what leaves the hexagon is cut off after every layer."""
+    middle = torch.from_numpy(grid((size_in + size_out) // 2, group).mask)
+    end = torch.from_numpy(grid(size_out, group).mask)
+    return lambda x: conv(lift(x).relu() * middle) * end
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("name", GROUPS)
+def test_lift_relu_convolve_is_exact_for_all_elements_and_sizes(name, dtype):
+    grid, group, kernel, sizes, fibre = GROUPS[name]
+    lift, conv = two_layers(grid, group, kernel, fibre, dtype)
+    for size in sizes:
+        size_out = (
+            size if kernel % 2 else size - 2
+        )  # a kernel of 4 with padding 1 takes one away in each layer
+        space_in = SignalSpace(grid(size, group), fibre(group))
+        space_out = SignalSpace(grid(size_out, group), regular(group))
+        x = torch.randn(2, 2, *space_in.shape, dtype=dtype) * torch.from_numpy(space_in.domain.mask)
+        network = masked_network(lift, conv, size, size_out, group, grid)
+        assert_equivariant(network, x, space_in, space_out)
+    # The control: one element forgets to turn its filter.
+    lift._index = (
+        lift._index.view(len(group), -1)
+        .index_select(0, torch.tensor([0, 0, *range(2, len(group))]))
+        .flatten()
+    )
+    with pytest.raises(AssertionError, match="not equivariant"):
+        assert_equivariant(network, x, space_in, space_out, bound=1e-3)
+
+
+def literally(domain, weight, bias, fibre, x, padding, stride):
+    """The formula, one number at a time: y[g](u) = b + Σ_i Σ_v ⟨(g·w_i)(v), x_i(u + v)⟩."""
+    group, n = domain.group, domain.shape[0]
+    dimensions = len(domain.shape)
+    x = nn.functional.pad(x, (padding,) * (2 * dimensions))
+    places = np.argwhere(domain.mask)  # entry of the kernel of each point
+    sizes = [(s - n) // stride + 1 for s in x.shape[-dimensions:]]
+    y = torch.zeros(len(x), len(weight), len(group), *sizes, dtype=x.dtype)
+    for g in range(len(group)):
+        inverse = group.inverse[g]
+        dual = torch.from_numpy(fibre.matrices[inverse].T).to(x.dtype)  # moves covectors
+        for u in itertools.product(*map(range, sizes)):
+            total = torch.zeros(len(x), len(weight), dtype=x.dtype)
+            for v, place in enumerate(places):
+                moved = torch.einsum("ef,oif->oie", dual, weight[..., domain.permutation[inverse, v]])
+                at = tuple(stride * a + b for a, b in zip(u, place, strict=True))
+                total += torch.einsum("oie,bie->bo", moved, x[(..., *at)])
+            y[(slice(None), slice(None), g, *u)] = total + bias
+    return y
+
+
+@pytest.mark.parametrize(
+    ("domain", "fibre", "padding", "stride"),
+    [
+        (square_grid(3, dihedral(4)), trivial, 1, 1),
+        (square_grid(2, cyclic(4)), regular, 0, 1),
+        (square_grid(3, dihedral(2)), regular, 1, 2),
+        (square_grid(3, dihedral(4)), vector, 0, 1),
+        (square_grid(3, cyclic(4)), sheared, 0, 1),
+        (hexagonal_grid(3, cyclic(6)), regular, 1, 1),
+        (hexagonal_grid(3, dihedral(3)), trivial, 1, 2),
+        (strand(4, cyclic(2)), complement, 0, 1),
+        (cubic_grid(2, octahedral()), trivial, 0, 1),
+    ],
+    ids=str,
+)
+def test_the_layer_is_its_formula_word_for_word(domain, fibre, padding, stride):
+    torch.manual_seed(1)
+    fibre = fibre(domain.group)
+    layer = LiftingConv(domain, 2, 3, fibre=fibre, padding=padding, stride=stride).double()
+    shape = () if fibre.name == "trivial" else (fibre.size,)
+    x = torch.randn(2, 2, *shape, *(5,) * len(domain.shape), dtype=torch.float64)
+    with_fibre = x if shape else x.unsqueeze(2)
+    with torch.no_grad():
+        expected = literally(domain, layer.weight, layer.bias, fibre, with_fibre, padding, stride)
+        assert (layer(x) - expected).norm() <= 1e-12 * expected.norm()
+        # The control: the filters turned the other way round.
+        inverse = domain.group.inverse.tolist()
+        other = layer(x)[:, :, inverse]
+        if inverse != list(range(len(inverse))):
+            assert (other - expected).norm() > 1e-3 * expected.norm()
+
+
+@pytest.mark.parametrize("fibre", [vector, sheared])
+@pytest.mark.parametrize("group", [cyclic(4), dihedral(4)], ids=repr)
+def test_a_fibre_of_matrices_is_exact_too_and_needs_its_dual(fibre, group):
+    torch.manual_seed(2)
+    layer = LiftingConv(square_grid(3, group), 1, 2, fibre=fibre(group), padding=1).double()
+    space, out = (
+        SignalSpace(square_grid(6, group), fibre(group)),
+        SignalSpace(square_grid(6, group), regular(group)),
+    )
+    x = torch.randn(1, 1, *space.shape, dtype=torch.float64)
+    assert_equivariant(layer, x, space, out)
+    if fibre is sheared:  # the control: moved by the fibre's own matrices, the filters are wrong
+        layer._mixing = torch.from_numpy(fibre(group).matrices)
+        with pytest.raises(AssertionError, match="not equivariant"):
+            assert_equivariant(layer, x, space, out)
+
+
+def on_torus(n, group):
+    """Lifted signals on a torus, moved by shifts and by the group: a shift leaves the group axis alone."""
+    domain = torus(n, group)
+    turns = regular(group).matrices[list(group.generators)]
+    return SignalSpace(domain, [np.eye(len(group))] * 2 + list(turns))
+
+
+@pytest.mark.parametrize(
+    ("n", "group"), [(5, cyclic(4)), (6, dihedral(4)), (5, cyclic(6)), (5, dihedral(3))], ids=str
+)
+def test_on_a_torus_turns_and_shifts_are_exact_together_and_a_radial_mask_keeps_turns_alone(n, group):
+    torch.manual_seed(3)
+    grid = hexagonal_grid if group.degree in (3, 6) else square_grid
+    lift = LiftingConv(grid(3, group), 1, 2, padding=1, padding_mode="circular").double()
+    conv = GroupConv(grid(3, group), 2, 2, padding=1, padding_mode="circular").double()
+    space, lifted = SignalSpace(torus(n, group)), on_torus(n, group)
+    network = lambda x: conv(lift(x).relu())
+    x = torch.randn(2, 1, n, n, dtype=torch.float64)
+    assert_equivariant(network, x, space, lifted, elements=space.group.generators)
+
+    # A function of the distance from the centre, times the output: turns do not see it, shifts do.
+    points = torus(n, group).points.astype(float)
+    gram = np.array([[1, 0.5], [0.5, 1]]) if grid is hexagonal_grid else np.eye(2)
+    radial = torch.from_numpy(np.exp(-np.einsum("ui,ij,uj->u", points, gram, points) / 9)).reshape(n, n)
+    if (
+        grid is square_grid
+    ):  # on a hexagonal torus even the distance wraps, so only the square one has this control
+        turns = space.group.generators[2:]
+        assert_equivariant(lambda x: radial * network(x), x, space, lifted, elements=turns)
+    with pytest.raises(AssertionError, match="not equivariant"):
+        assert_equivariant(
+            lambda x: radial * network(x), x, space, lifted, elements=space.group.generators[:2]
+        )
+
+
+def test_a_hexagon_that_is_not_masked_again_loses_its_turns():
+    grid, group = hexagonal_grid, cyclic(6)
+    lift, conv = two_layers(grid, group, 3, trivial)
+    mask, space = torch.from_numpy(grid(9, group).mask), SignalSpace(grid(9, group))
+    x = torch.randn(1, 2, 9, 9, dtype=torch.float64) * mask
+    out = SignalSpace(grid(9, group), regular(group))
+    assert_equivariant(lambda x: conv(lift(x) * mask) * mask, x, space, out)
+    with pytest.raises(AssertionError, match="not equivariant"):
+        assert_equivariant(lambda x: conv(lift(x)) * mask, x, space, out)
+
+
+SIZES = [
+    # size, kernel, padding, stride, exact: (size + 2·padding - kernel) mod stride = 0
+    (28, 3, 1, 2, False),
+    (29, 3, 1, 2, True),
+    (28, 4, 1, 2, True),
+    (28, 2, 0, 2, True),
+    (27, 3, 0, 3, True),
+    (28, 3, 0, 3, False),
+]
+
+
+@pytest.mark.parametrize(("size", "kernel", "padding", "stride", "exact"), SIZES)
+def test_a_stride_keeps_turns_on_the_sizes_that_fit_and_warns_of_others(size, kernel, padding, stride, exact):
+    torch.manual_seed(4)
+    group = cyclic(4)
+    layer = LiftingConv(square_grid(kernel, group), 1, 2, padding=padding, stride=stride).double()
+    x = torch.randn(1, 1, size, size, dtype=torch.float64)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        out = layer(x).shape[-1]
+    space, lifted = (
+        SignalSpace(square_grid(size, group)),
+        SignalSpace(square_grid(out, group), regular(group)),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        error = equivariance_error(layer, x, lambda t: space.act(1, t), lambda t: lifted.act(1, t))
+    if exact:
+        assert error <= 1e-12 and not caught
+    else:
+        assert (
+            error > 0.1 and [w.category for w in caught] == [UserWarning] and caught[0].filename == __file__
+        )
+        fits = [int(s) for s in str(caught[0].message).split("sizes ")[-1].split(" fit")[0].split(" and ")]
+        assert all((s + 2 * padding - kernel) % stride == 0 for s in fits) and fits[0] < size < fits[1]
+
+
+@pytest.mark.parametrize(("size", "exact"), [(9, True), (11, False), (13, True)])
+def test_a_stride_on_hexagons_must_sample_the_centre(size, exact):
+    torch.manual_seed(5)
+    group = cyclic(6)
+    layer = LiftingConv(hexagonal_grid(3, group), 1, 2, padding=1, stride=2).double()
+    mask = torch.from_numpy(hexagonal_grid(size, group).mask)
+    x = torch.randn(1, 1, size, size, dtype=torch.float64) * mask
+    if not exact:
+        with pytest.warns(UserWarning, match="sizes 9 and 13 fit"):
+            layer(x)
+        return
+    out = layer(x).shape[-1]
+    end = torch.from_numpy(hexagonal_grid(out, group).mask)
+    space, lifted = (
+        SignalSpace(hexagonal_grid(size, group)),
+        SignalSpace(hexagonal_grid(out, group), regular(group)),
+    )
+    assert_equivariant(lambda x: layer(x) * end, x, space, lifted)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", GROUPS)
+def test_to_conv_gives_what_the_layer_gives_and_does_not_follow_it(name, bias, mode):
+    grid, group, kernel, sizes, fibre = GROUPS[name]
+    options = {"padding": 1, "padding_mode": mode, "bias": bias}
+    lift = LiftingConv(grid(kernel, group), 2, 3, fibre=fibre(group), **options).eval()
+    conv = GroupConv(grid(kernel, group), 3, 2, **options)
+    x = torch.randn(2, 2, *SignalSpace(grid(sizes[0], group), fibre(group)).shape)
+    flat = x.flatten(1, 2) if fibre is complement or fibre is sign else x
+    with torch.no_grad():
+        lifted, plain = lift(x), lift.to_conv()
+        assert type(plain) is (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(grid(3).shape) - 1] and not plain.training
+        assert torch.allclose(plain(flat), lifted.flatten(1, 2), atol=1e-5)
+        assert torch.allclose(conv.to_conv()(lifted.flatten(1, 2)), conv(lifted).flatten(1, 2), atol=1e-5)
+        lift.weight.mul_(2)  # the layer has no stale cache, and the copy stands on its own
+        if not bias:
+            assert torch.allclose(lift(x), 2 * lifted, atol=1e-4) and not torch.allclose(
+                plain(flat), lift(x).flatten(1, 2), atol=1e-2
+            )
+
+
+def test_parameters_are_those_of_one_filter_and_gradients_reach_all_of_them():
+    layer = GroupConv(hexagonal_grid(3, dihedral(6)), 4, 5)
+    assert sum(p.numel() for p in layer.parameters()) == 5 * 4 * 12 * 7 + 5
+    layer(torch.randn(2, 4, 12, 5, 5)).square().sum().backward()
+    assert (layer.weight.grad != 0).all() and (layer.bias.grad != 0).all()
+    again = GroupConv(hexagonal_grid(3, dihedral(6)), 4, 5)
+    again.load_state_dict(layer.state_dict())
+    x = torch.randn(1, 4, 12, 5, 5)
+    assert torch.equal(again(x), layer(x)) and set(layer.state_dict()) == {"weight", "bias"}
+
+
+def test_gradients_are_right():
+    layer = LiftingConv(square_grid(3, cyclic(4)), 1, 2, fibre=vector(cyclic(4))).double()
+    x = torch.randn(1, 1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x, w: torch.func.functional_call(layer, {"weight": w}, (x,)), (x, layer.weight)
+    )
+
+
+# What comes between and after
+
+
+@pytest.mark.parametrize("group", [cyclic(4), dihedral(4)], ids=repr)
+def test_pooling_and_normalising_keep_turns(group):
+    torch.manual_seed(6)
+    lifted, plane = SignalSpace(square_grid(8, group), regular(group)), SignalSpace(square_grid(8, group))
+    half = SignalSpace(square_grid(4, group), regular(group))
+    x = torch.randn(3, 2, *lifted.shape, dtype=torch.float64)
+    norm = GroupBatchNorm(2).double()
+    norm(x + 3), norm.eval()
+    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    for layer in (norm, norm.train(), norm.eval()):
+        assert_equivariant(layer, x, lifted, lifted)
+    assert_equivariant(spatial(nn.AvgPool2d(2)), x, lifted, half)
+    assert_equivariant(spatial(nn.MaxPool2d(2)), x, lifted, half)
+    for how in ("max", "mean"):
+        assert_equivariant(GroupPool(how), x, lifted, plane)
+        assert_equivariant(
+            lambda x, how=how: GroupPool(how)(x).mean((-2, -1)), x, lifted
+        )  # and then invariant
+    # Controls: statistics of each group element on its own; windows that do not fit; a mean in space alone.
+    apart = nn.BatchNorm2d(2 * len(group)).double()
+    nn.init.normal_(apart.weight)
+    for wrong, out in (
+        (lambda x: apart(x.flatten(1, 2)).view_as(x), lifted),
+        (spatial(nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)), half),
+        (lambda x: x.mean((-2, -1)), None),
+    ):
+        with pytest.raises(AssertionError):
+            assert_equivariant(wrong, x, lifted, out)
+
+
+def test_batch_statistics_are_shared_over_the_group():
+    x = torch.randn(4, 3, 8, 5, 5)
+    y = GroupBatchNorm(3)(x)
+    assert torch.allclose(y.mean((0, 2, 3, 4)), torch.zeros(3), atol=1e-6)
+    assert torch.allclose(y.var((0, 2, 3, 4), correction=0), torch.ones(3), atol=1e-4)
+    assert not torch.allclose(y.mean((0, 3, 4)), torch.zeros(3, 8), atol=1e-3)
+
+
+# Errors
+
+
+P4 = square_grid(3, cyclic(4))
+LIFT, CONV = LiftingConv(P4, 2, 3), GroupConv(P4, 3, 2)
+BAD_CALLS = [
+    (
+        lambda: LIFT(torch.zeros(1, 5, 8, 8)),
+        ValueError,
+        r"x: got 5 channels in shape \(1, 5, 8, 8\); this layer takes 2",
+    ),
+    (lambda: LIFT(torch.zeros(2, 8, 8)), ValueError, r"\(batch, channels, 2 of space\) has 4 axes"),
+    (lambda: CONV(torch.zeros(1, 3, 8, 8)), ValueError, r"\(batch, channels, group, 2 of space\) has 5 axes"),
+    (
+        lambda: CONV(torch.zeros(1, 3, 8, 8, 8)),
+        ValueError,
+        "got 8 on axis 2 .* the regular fibre of C₄ has 4",
+    ),
+    (
+        lambda: LIFT(torch.zeros(1, 2, 8, 8).double()),
+        TypeError,
+        "x: got torch.float64, the layer's weights are torch.float32",
+    ),
+    (lambda: LIFT(torch.zeros(1, 2, 8, 8).long()), TypeError, "x: got torch.int64"),
+    (lambda: LIFT(torch.zeros(0, 2, 8, 8)), ValueError, "x: got an empty batch"),
+    (
+        lambda: LIFT(torch.zeros(1, 2, 2, 8)),
+        ValueError,
+        r"x: got \(2, 8\) in space, too small for a kernel of 3 with padding 0",
+    ),
+    (lambda: LIFT(np.zeros((1, 2, 8, 8))), TypeError, "x: got ndarray"),
+    (lambda: LiftingConv(P4, 0, 3), ValueError, "in_channels: got 0"),
+    (lambda: LiftingConv(P4, 1, 2.5), TypeError, "out_channels: got 2.5"),
+    (lambda: LiftingConv(P4, 1, 1, stride=0), ValueError, "stride: got 0"),
+    (lambda: LiftingConv(P4, 1, 1, padding=-1), ValueError, "padding: got -1"),
+    (lambda: LiftingConv(P4, 1, 1, padding_mode="reflect"), ValueError, "padding_mode: got 'reflect'"),
+    (lambda: LiftingConv(P4, 1, 1, fibre=regular(cyclic(2))), ValueError, "fibre: belongs to"),
+    (
+        lambda: LiftingConv(P4, 1, 1, fibre=[np.diag([1, 2])]),
+        ValueError,
+        "matrices: not a representation of C₄",
+    ),
+    (lambda: LiftingConv(cyclic(4), 1, 1), ValueError, r"domain: got Group\(C₄"),
+    (lambda: GroupConv(cyclic(4), 1, 1), ValueError, r"domain: got Group\(C₄"),
+    (
+        lambda: GroupBatchNorm(3)(torch.zeros(2, 4, 4, 5, 5)),
+        ValueError,
+        r"\(batch, 3, \|G\|, \*space\) is needed",
+    ),
+    (lambda: GroupPool("sum"), ValueError, "how: got 'sum'"),
+    (lambda: GroupPool()(torch.zeros(2, 4)), ValueError, r"x: got shape \(2, 4\)"),
+    (lambda: spatial(nn.AvgPool2d(2))(torch.zeros(2, 8, 8)), ValueError, r"x: got shape \(2, 8, 8\)"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "words"), BAD_CALLS)
+def test_bad_input_is_named(call, kind, words):
+    with pytest.raises(kind, match=words):
+        call()
+
+
+def test_a_circular_padding_larger_than_the_input_is_refused():
+    layer = LiftingConv(square_grid(3, cyclic(4)), 1, 1, padding=4, padding_mode="circular")
+    with pytest.raises(ValueError, match="too small for a kernel of 3 with padding 4"):
+        layer(torch.zeros(1, 1, 3, 3))
+
+
+def test_the_layer_says_what_it_is():
+    assert "group=C₄, fibre=regular, kernel=square grid 3×3" in repr(CONV)
