@@ -3,7 +3,7 @@
 # make notebooks   run the notebooks, measure the exactness page, and store what they give
 # make lab         open the notebooks in JupyterLab
 # make serve       show the built book at http://127.0.0.1:8000 (or PORT=…)
-# make bench       measure speed
+# make bench       measure speed against a plain convolution and against peers, which it installs
 # make links       try every link that leads out of the book (needs the network)
 # make clean       remove what was built; the installed packages stay
 # make help        show this
@@ -65,10 +65,13 @@ lab: $(READY)
 serve: $(BUILT)
 	$(RUN) http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+# Peers are installed beside our packages, into an environment of their own that reads ours.
 bench: $(READY)
-	@for script in benchmarks/*.py; do \
-	  if [ -e "$$script" ]; then echo "$$script"; .venv/bin/python "$$script" || exit 1; else echo "no benchmarks yet"; fi; \
-	done
+	@[ -x .venv/bench/bin/python ] || .venv/bin/python -m venv .venv/bench
+	@.venv/bench/bin/python -c 'import sys, sysconfig; open(sysconfig.get_path("purelib") + "/ours.pth", "w").write(\
+	  "import site; site.addsitedir(%r)\n" % sys.argv[1])' $$($(RUN) sysconfig | sed -n 's/^\tpurelib = "\(.*\)"/\1/p')
+	.venv/bench/bin/pip install --quiet --no-deps e2cnn==0.2.3
+	@for script in benchmarks/*.py; do echo "$$script"; .venv/bench/bin/python "$$script" || exit 1; done
 
 links: $(READY)
 	.venv/bin/jupyter-book build . --builder linkcheck --path-output _build/links

@@ -1,8 +1,9 @@
-"""Groups, domains, signals and the layers that respect them: the code behind *Beyond Alchemy, Executed*.
+r"""Groups, domains, signals and the layers that respect them: the code behind *Beyond Alchemy, Executed*.
 
 The modules follow the order of the book, and import only from left to right::
 
-    groups  ->  domains  ->  signals  ->  equivariance
+    groups  ->  domains  ->  signals  ->  layers
+                                 \->  equivariance
 
 ``claims`` states what the book checks, ``figures`` draws it, ``data`` holds what it is checked on. Nothing is
 imported, computed or fetched here: import the module that you need, for example

@@ -328,8 +328,11 @@ def test_pooling_and_normalising_keep_turns(group):
 
 
 def test_batch_statistics_are_shared_over_the_group():
-    x = torch.randn(4, 3, 8, 5, 5)
-    y = GroupBatchNorm(3)(x)
+    x = torch.randn(4, 3, 8, 5, 5) + torch.arange(4.0).reshape(4, 1, 1, 1, 1)  # images of different brightness
+    norm = GroupBatchNorm(3)
+    y = norm(x)
+    assert torch.allclose(norm.running_mean, 0.1 * x.mean((0, 2, 3, 4)), atol=1e-5)
+    assert not torch.allclose(y.mean((1, 2, 3, 4)), torch.zeros(4), atol=0.1)  # not each image on its own
     assert torch.allclose(y.mean((0, 2, 3, 4)), torch.zeros(3), atol=1e-6)
     assert torch.allclose(y.var((0, 2, 3, 4), correction=0), torch.ones(3), atol=1e-4)
     assert not torch.allclose(y.mean((0, 3, 4)), torch.zeros(3, 8), atol=1e-3)

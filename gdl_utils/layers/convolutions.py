@@ -70,8 +70,8 @@ class LiftingConv(nn.Module):
 
     Notes
     -----
-    Takes ``(batch, in_channels, F, *space)``, without the axis F for a trivial fibre, and gives ``(batch, out_channels, |G|,
-    *space)``. On a hexagonal grid the output is not 0 outside of the mask: multiply by the larger grid's mask again.
+    Takes ``(batch, in_channels, F, *space)``, without the axis F for a trivial fibre, and gives
+    ``(batch, out_channels, |G|, *space)``. On a hexagonal grid the output is not 0 outside of the mask: multiply by the larger grid's mask again.
 
     Examples
     --------
@@ -126,7 +126,7 @@ class LiftingConv(nn.Module):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def expand(self) -> torch.Tensor:
-        """Return the filters in all positions, W[g] = g·w; shape (out_channels·|G|, in_channels·F, *kernel)."""
+        """Return the filters in all positions, W[g] = g·w; shape ``(out_channels·|G|, in_channels·F, *kernel)``."""
         filters = self.weight
         if self._mixing is not None:  # what the group does to the fibre, then where it takes the points
             filters = torch.einsum("gef,oifp->oigep", self._mixing.to(filters.dtype), filters)
