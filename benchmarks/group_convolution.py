@@ -20,7 +20,7 @@ from gdl_utils.domains import square_grid
 from gdl_utils.groups import cyclic
 from gdl_utils.layers import GroupConv, LiftingConv
 
-ROUNDS, CALLS = 60, 5
+ROUNDS, CALLS = 120, 5
 BATCH, SIZE = 32, 28
 C4 = cyclic(4)
 
@@ -70,8 +70,8 @@ def ratios(layers, backward):
     """``{other: (lower quartile, median, upper quartile)}`` of other ÷ ours, round by round."""
     times = {name: [] for name in layers}
     for turn in range(ROUNDS + 5):
-        order = list(layers) if turn % 2 else list(layers)[::-1]  # nobody always runs on a warm cache
-        for name in order:
+        names = list(layers)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody is always the first
             took = seconds(*layers[name], backward)
             if turn >= 5:  # the first rounds warm up
                 times[name].append(took)

@@ -328,7 +328,9 @@ def test_pooling_and_normalising_keep_turns(group):
 
 
 def test_batch_statistics_are_shared_over_the_group():
-    x = torch.randn(4, 3, 8, 5, 5) + torch.arange(4.0).reshape(4, 1, 1, 1, 1)  # images of different brightness
+    x = torch.randn(4, 3, 8, 5, 5) + torch.arange(4.0).reshape(
+        4, 1, 1, 1, 1
+    )  # images of different brightness
     norm = GroupBatchNorm(3)
     y = norm(x)
     assert torch.allclose(norm.running_mean, 0.1 * x.mean((0, 2, 3, 4)), atol=1e-5)
