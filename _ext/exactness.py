@@ -19,7 +19,7 @@ from gdl_utils.signals import SignalSpace, complement, regular, trivial
 
 PAGE = Path(__file__).parents[1] / "book" / "exactness.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
-HEAD = "| group | layer | size | kernel | padding | stride | turns, mirrors | shifts |"
+HEAD = "| group | layer | size | kernel | padding | stride | turns | shifts |"
 C4, D4, C6, D6, C2 = cyclic(4), dihedral(4), cyclic(6), dihedral(6), cyclic(2)
 GRIDS = {
     "p4": (square_grid, C4),
@@ -28,7 +28,7 @@ GRIDS = {
     "p6m": (hexagonal_grid, D6),
     "O": (cubic_grid, octahedral()),
     "O_h": (cubic_grid, octahedral(reflections=True)),
-    "reverse-complement": (strand, C2),
+    "RC": (strand, C2),
 }
 ZEROS, CIRCULAR = "zeros", "circular"
 CONVOLUTIONS = [
@@ -49,16 +49,16 @@ CONVOLUTIONS = [
         for size, stride in ((6, 1), (6, 2), (7, 2))
     ],
     *[
-        ("reverse-complement", "lifting", size, 5, 2, ZEROS, stride)
+        ("RC", "lifting", size, 5, 2, ZEROS, stride)
         for size, stride in ((12, 1), (12, 2), (13, 2))
     ],
-    ("reverse-complement", "lifting", 12, 4, 1, CIRCULAR, 2),
+    ("RC", "lifting", 12, 4, 1, CIRCULAR, 2),
 ]
 POOLINGS = [
     # name, layer, size, kernel, padding, stride, module
-    *[("p4", "spatial(AvgPool2d)", size, 2, 0, 2, nn.AvgPool2d(2)) for size in (28, 29)],
-    *[("p4", "spatial(MaxPool2d)", size, 3, 1, 2, nn.MaxPool2d(3, 2, 1)) for size in (28, 29)],
-    *[("p4", "spatial(MaxPool2d)", size, 3, 0, 3, nn.MaxPool2d(3)) for size in (27, 28)],
+    *[("p4", "AvgPool2d", size, 2, 0, 2, nn.AvgPool2d(2)) for size in (28, 29)],
+    *[("p4", "MaxPool2d", size, 3, 1, 2, nn.MaxPool2d(3, 2, 1)) for size in (28, 29)],
+    *[("p4", "MaxPool2d", size, 3, 0, 3, nn.MaxPool2d(3)) for size in (27, 28)],
 ]
 
 

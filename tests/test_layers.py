@@ -114,7 +114,7 @@ def literally(domain, weight, bias, fibre, x, padding, stride):
         (strand(4, cyclic(2)), complement, 0, 1),
         (cubic_grid(2, octahedral()), trivial, 0, 1),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_the_layer_is_its_formula_word_for_word(domain, fibre, padding, stride):
     torch.manual_seed(1)

@@ -154,7 +154,7 @@ def pixels(image: ArrayLike, corner: ArrayLike, side: float, role: str = "ink", 
         )
         if squares:
             marks.append(
-                f'<path class="{_role(role)}" d="{squares}" fill-opacity="{level / (levels - 1):.2g}" stroke="none"/>'
+                f'<path class="{_role(role)}" d="{squares}" fill-opacity="{level / (levels - 1):.2g}" style="stroke:none"/>'
             )
     return "".join(marks)
 
