@@ -48,10 +48,7 @@ CONVOLUTIONS = [
         for name in ("O", "O_h")
         for size, stride in ((6, 1), (6, 2), (7, 2))
     ],
-    *[
-        ("RC", "lifting", size, 5, 2, ZEROS, stride)
-        for size, stride in ((12, 1), (12, 2), (13, 2))
-    ],
+    *[("RC", "lifting", size, 5, 2, ZEROS, stride) for size, stride in ((12, 1), (12, 2), (13, 2))],
     ("RC", "lifting", 12, 4, 1, CIRCULAR, 2),
 ]
 POOLINGS = [
