@@ -1,5 +1,6 @@
 """A domain: points, and the table of how a group permutes them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,10 @@ class Domain:
         ``permutation[g, u]`` is the number of the point g·u.
     mask : bool array of that shape
         Which entries of the tensor are points, in row-major order; all, but on a hexagonal grid. Elsewhere a signal is 0.
+    resize : callable
+        ``resize(m)`` is the same kind of domain with m points a side, as pooling makes it; None where there is none.
+    turns : Group
+        The part of the group that is no translation: all of it, but for tori and cycles.
     """
 
     name: str
@@ -36,11 +41,19 @@ class Domain:
     points: np.ndarray
     shape: tuple[int, ...]
     permutation: np.ndarray
-    mask: np.ndarray = None
+    mask: np.ndarray | None = None
+    resize: Callable[[int], "Domain | None"] | None = None
+    turns: Group | None = None
 
     def __post_init__(self):
-        if self.mask is None:
-            object.__setattr__(self, "mask", np.ones(self.shape, dtype=bool))
+        defaults = {
+            "mask": np.ones(self.shape, dtype=bool),
+            "resize": lambda m: self if m == self.shape[0] else None,
+            "turns": self.group,
+        }
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.points)

@@ -204,7 +204,13 @@ def _grid(
     name = f"{kind} {'×'.join(map(str, shape))}"
     inside = np.abs(points.sum(axis=1)) <= n // 2 if hexagon else np.ones(len(points), dtype=bool)
     points = points[inside]
-    return Domain(name, group, points, shape, _permute(name, points, group, matrices), inside.reshape(shape))
+    permutation = _permute(name, points, group, matrices)
+    resize = lambda m: (
+        None
+        if hexagon and m % 2 == 0
+        else _grid(kind, m, dimensions, group, matrices, standard, known, hexagon=hexagon)
+    )
+    return Domain(name, group, points, shape, permutation, inside.reshape(shape), resize)
 
 
 def _permute(name: str, points: np.ndarray, group: Group, matrices: Sequence[ArrayLike]) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from gdl_utils.domains.domain import Domain
 from gdl_utils.domains.grids import hexagonal_matrices, square_grid
-from gdl_utils.groups import Group, cyclic, symmetric
+from gdl_utils.groups import Group, cyclic, dihedral, symmetric
 from gdl_utils.groups.group import SUBSCRIPTS, check_positive
 
 __all__ = ["cycle", "nodes", "pairs", "torus"]
@@ -88,7 +88,19 @@ def cycle(n: int, group: Group | None = None) -> Domain:
         )
     i = np.arange(n)
     images = [(i + n // group.degree) % n, -i % n][: len(group.generators)]
-    return Domain(f"cycle of {n}", group, i[:, None], (n,), group.action(images))
+
+    def resize(m: int) -> Domain | None:
+        if m % group.degree == 0:
+            return cycle(m, group)
+        # All shifts of the longer cycle: every so many are shifts of the shorter one.
+        return (
+            cycle(m, cyclic(m) if group.family == "cyclic" else dihedral(m))
+            if group.degree == n and n % m == 0
+            else None
+        )
+
+    permutation = group.action(images)
+    return Domain(f"cycle of {n}", group, i[:, None], (n,), permutation, resize=resize, turns=cyclic(1))
 
 
 def torus(n: int, group: Group | None = None) -> Domain:
@@ -137,7 +149,8 @@ def torus(n: int, group: Group | None = None) -> Domain:
         names=["x", "y", *(grid.group.labels[g] for g in turns)],
         name=f"Z{n}²".translate(SUBSCRIPTS) + (f" ⋊ {grid.group.name}" if turns else ""),
     )
-    return Domain(f"torus {n}×{n}", both, grid.points, (n, n), both.permutations)
+    resize = lambda m: torus(m, group) if n % m == 0 and m >= 3 else None
+    return Domain(f"torus {n}×{n}", both, grid.points, (n, n), both.permutations, resize=resize, turns=group)
 
 
 def _hexagonal_torus(n: int, group: Group) -> Domain:

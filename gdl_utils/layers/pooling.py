@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-__all__ = ["GroupBatchNorm", "GroupPool", "spatial"]
+__all__ = ["GroupBatchNorm", "GroupPool", "SpacePool", "spatial"]
 
 
 class GroupBatchNorm(nn.BatchNorm1d):
@@ -63,6 +63,52 @@ class GroupPool(nn.Module):
     def extra_repr(self) -> str:
         """Say how."""
         return repr(self.how)
+
+
+class SpacePool(nn.Module):
+    """Forget the position in space, and with ``group_axis`` that in the group too: the mean over all points.
+
+    Invariant to shifts on a torus and to turns on any grid, if what comes in is equivariant. With ``group_axis`` the whole output is
+    invariant to the group; without it a group axis stays, and moves.
+
+    Parameters
+    ----------
+    dimensions : int
+        Number of axes of space, the last ones: 1, 2 or 3.
+    group_axis : bool
+        Whether to average over the axis before them as well.
+
+    Takes ``(batch, channels, [|G|,] *space)`` and gives ``(batch, channels)``.
+
+    Raises
+    ------
+    ValueError
+        If ``dimensions`` is not 1, 2 or 3, or the input has too few axes.
+
+    Examples
+    --------
+    >>> SpacePool(2, group_axis=True)(torch.zeros(16, 8, 4, 7, 7)).shape
+    torch.Size([16, 8])
+    """
+
+    def __init__(self, dimensions: int, *, group_axis: bool = False):
+        super().__init__()
+        if dimensions not in (1, 2, 3):
+            raise ValueError(f"dimensions: got {dimensions!r}; space has 1, 2 or 3")
+        self.dimensions, self.group_axis = dimensions, group_axis
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Pool."""
+        axes = self.dimensions + self.group_axis
+        if x.ndim < 2 + axes:
+            raise ValueError(
+                f"x: got shape {tuple(x.shape)}; (batch, channels) and {axes} axes to pool are needed"
+            )
+        return x.flatten(-axes).mean(-1)
+
+    def extra_repr(self) -> str:
+        """Say over what."""
+        return f"{self.dimensions}, group_axis={self.group_axis}"
 
 
 class spatial(nn.Module):  # it reads as a verb: spatial(nn.AvgPool2d(2))

@@ -11,7 +11,7 @@ import torch
 
 from gdl_utils.signals import SignalSpace
 
-__all__ = ["assert_equivariant", "equivariance_error"]
+__all__ = ["BOUND", "assert_equivariant", "equivariance_error", "respected"]
 
 # What rounding may do to a few layers in sequence; a broken symmetry errs a million times more.
 BOUND = {torch.float64: 1e-12, torch.float32: 1e-5}
@@ -127,15 +127,7 @@ def assert_equivariant(
             raise ValueError(f"x: got {x.dtype}; exactness is checked in float64 or float32 (or give bound=)")
         bound = BOUND[x.dtype]
 
-    def error(g: int) -> float:
-        return equivariance_error(
-            function,
-            x,
-            lambda t: space_in.act(g, t),
-            (lambda t: t) if space_out is None else (lambda t: space_out.act(g, t)),
-        )
-
-    errors = {g: error(g) for g in (range(len(group)) if elements is None else elements)}
+    errors = _errors(function, x, space_in, space_out, range(len(group)) if elements is None else elements)
     if not errors:
         raise ValueError("elements: got none; there is nothing to check")
     worst = max(errors, key=errors.get)
@@ -146,6 +138,52 @@ def assert_equivariant(
             f"(allowed: {bound:g})"
         )
     return errors[worst]
+
+
+def respected(
+    function: Callable,
+    x: torch.Tensor,
+    space_in: SignalSpace,
+    space_out: SignalSpace | None = None,
+    *,
+    bound: float = 1e-6,
+) -> tuple[int, ...]:
+    """Return the elements that a function respects, f(g·x) = g·f(x) up to the bound: the symmetry that it has, by measurement.
+
+    Parameters are those of ``assert_equivariant``; measured on one signal, or a stack of them, so take random ones.
+
+    Returns
+    -------
+    tuple of int
+        Numbers of the elements. With a bound above rounding and below what a broken symmetry errs they are a subgroup, since what
+        respects g and h respects gh.
+
+    Examples
+    --------
+    What is read off row by row minds a quarter-turn, but not a mirror that swaps left and right.
+
+    >>> from gdl_utils.domains import square_grid
+    >>> from gdl_utils.groups import dihedral
+    >>> space = SignalSpace(square_grid(4, dihedral(4)))
+    >>> found = respected(lambda x: x.sum(-1), torch.rand(4, 4, dtype=torch.float64), space)
+    >>> [space.group.labels[g] for g in found]
+    ['e', 'm']
+    """
+    errors = _errors(function, x, space_in, space_out, range(len(space_in.group)))
+    return tuple(g for g, error in errors.items() if error <= bound)
+
+
+def _errors(function, x, space_in, space_out, elements) -> dict[int, float]:
+    """Measure the error for each element; without ``space_out`` that of invariance."""
+    return {
+        g: equivariance_error(
+            function,
+            x,
+            lambda t, g=g: space_in.act(g, t),
+            (lambda t: t) if space_out is None else (lambda t, g=g: space_out.act(g, t)),
+        )
+        for g in elements
+    }
 
 
 def _call(function: Callable, x: Any) -> Any:

@@ -1,0 +1,194 @@
+"""The blueprint and the audit: three symmetries in one frame, a planted plain layer named, shapes read as they are meant."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gdl_utils.blueprint import Blueprint
+from gdl_utils.domains import cubic_grid, hexagonal_grid, nodes, square_grid, strand, torus
+from gdl_utils.equivariance import audit, respected
+from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
+from gdl_utils.intertwiners import equivariant_basis
+from gdl_utils.layers import GroupBatchNorm, GroupConv, LiftingConv, SolvedLinear, SpacePool, spatial
+from gdl_utils.signals import SignalSpace, complement
+
+P4 = square_grid(3, cyclic(4))
+
+
+def shifts_network(mode="circular"):
+    conv = lambda i, o: nn.Conv2d(i, o, 3, padding=1, padding_mode=mode)
+    pools = [nn.AvgPool2d(2), None]
+    return Blueprint(
+        [conv(1, 4), conv(4, 8)], local_pooling=pools, invariant_pooling=SpacePool(2), head=nn.Linear(8, 3)
+    )
+
+
+def p4_network(second=None, pool=None):
+    layers = [LiftingConv(P4, 1, 4, padding=1), second or GroupConv(P4, 4, 8, padding=1)]
+    pools = [pool or spatial(nn.AvgPool2d(2)), None]
+    return Blueprint(
+        layers, local_pooling=pools, invariant_pooling=SpacePool(2, group_axis=True), head=nn.Linear(8, 3)
+    )
+
+
+def sets_network():
+    space = SignalSpace(nodes(5))
+    rho = [space.matrix(g) for g in space.group.generators]
+    basis, fixed = equivariant_basis(rho, rho), equivariant_basis([np.eye(1)] * len(rho), rho)
+    layers = [SolvedLinear(basis, i, 8, bias_basis=fixed) for i in (3, 8)]
+    return Blueprint(layers, invariant_pooling=SpacePool(1), head=nn.Linear(8, 2))
+
+
+THREE = {
+    "shifts": (shifts_network, (2, 1, 8, 8), torus(8)),
+    "p4": (p4_network, (2, 1, 8, 8), cyclic(4)),
+    "S_n": (sets_network, (2, 3, 5), symmetric(5)),
+}
+
+
+@pytest.mark.parametrize("name", THREE)
+def test_three_instances_of_one_blueprint_are_exact_after_every_layer(name):
+    torch.manual_seed(0)
+    make, shape, group = THREE[name]
+    report = audit(make().double(), torch.randn(shape, dtype=torch.float64), group)
+    assert report.lost_at is None and all(row.error <= 1e-12 for row in report.rows)
+    assert [row.name for row in report.rows][-2:] == ["invariant pooling", "head"]
+    assert report.rows[-1].reading == "invariant" and report.rows[0].reading != "invariant"
+    assert audit(make(), torch.randn(shape), group).lost_at is None  # and once in float32
+
+
+class Plain(nn.Conv2d):
+    """A plain convolution in the place of a group convolution: the same shapes, no sharing."""
+
+    def forward(self, x):
+        return super().forward(x.flatten(1, 2)).unflatten(1, (-1, 4))
+
+
+def test_a_planted_plain_layer_is_named_as_the_place_of_loss():
+    torch.manual_seed(0)
+    report = audit(
+        p4_network(Plain(16, 32, 3, padding=1)).double(), torch.randn(2, 1, 8, 8).double(), cyclic(4)
+    )
+    assert report.lost_at == "equivariant 2" and "<- lost here" in str(report)
+    assert all(row.error <= 1e-12 for row in report.rows[:3]) and report.rows[3].error > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("model", "group", "lost"),
+    [
+        (lambda: p4_network(pool=spatial(nn.MaxPool2d(3, 2, 1))), cyclic(4), "local pooling 1.module"),
+        (lambda: shifts_network("zeros"), torus(8), "equivariant 1"),
+        (
+            lambda: nn.Sequential(
+                nn.Conv2d(1, 4, 3, padding=1, padding_mode="circular"), nn.Flatten(), nn.Linear(256, 9)
+            ),
+            torus(8),
+            "2",
+        ),
+    ],
+    ids=["a size that does not fit", "borders", "flatten and dense"],
+)
+def test_what_breaks_a_symmetry_is_found(model, group, lost):
+    torch.manual_seed(0)
+    assert audit(model().double(), torch.randn(2, 1, 8, 8).double(), group).lost_at == lost
+
+
+def test_a_stride_leaves_the_shifts_that_it_divides_and_the_audit_says_so():
+    torch.manual_seed(0)
+    model, x = shifts_network().double(), torch.randn(2, 1, 8, 8, dtype=torch.float64)
+    assert [row.elements for row in audit(model, x, torus(8)).rows] == [64, 64, 16, 16, 16, 16, 16]
+    kept = respected(model, x, SignalSpace(torus(8)))
+    assert set(kept) == {
+        8 * i + j for i in range(0, 8, 2) for j in range(0, 8, 2)
+    }  # the even shifts, and no other
+
+
+def test_the_symmetry_of_a_trained_network_is_a_subgroup():
+    torch.manual_seed(0)
+    group = dihedral(4)
+    x = torch.randn(2, 1, 8, 8, dtype=torch.float64)
+    kept = respected(p4_network().double(), x, SignalSpace(square_grid(8, group)))
+    assert kept == (0, 1, 2, 3)  # of turns and mirror images, the turns
+    plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).double()
+    assert respected(plain, x, SignalSpace(square_grid(8, group))) == (0,)
+
+
+READ = [
+    (
+        lambda: nn.Sequential(LiftingConv(cubic_grid(3, octahedral()), 1, 2, padding=1), nn.ReLU()),
+        octahedral(),
+        (1, 1, 4, 4, 4),
+        "cubic grid 4×4×4, group axis",
+    ),
+    (
+        lambda: nn.Sequential(LiftingConv(P4, 1, 2).to_conv(), nn.ReLU()),
+        cyclic(4),
+        (1, 1, 6, 6),
+        "square grid 4×4, group in channels",
+    ),
+    (
+        lambda: nn.Sequential(LiftingConv(P4, 1, 2), GroupBatchNorm(2), SpacePool(2)),
+        cyclic(4),
+        (1, 1, 6, 6),
+        "group axis alone",
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "group", "shape", "reading"), READ, ids=["volume", "deployed", "axis"])
+def test_shapes_are_read_as_they_are_meant(model, group, shape, reading):
+    torch.manual_seed(0)
+    last = audit(model().double(), torch.randn(shape, dtype=torch.float64), group).rows[-1]
+    assert last.reading == reading and last.error <= 1e-12
+
+
+def test_strands_and_hexagons_are_audited_too():
+    torch.manual_seed(0)
+    group = cyclic(2)
+    space = SignalSpace(strand(12, group), complement(group))
+    model = nn.Sequential(LiftingConv(strand(5, group), 1, 2, fibre=complement(group)), nn.ReLU()).double()
+    assert audit(model, torch.randn(1, 1, 4, 12, dtype=torch.float64), space).lost_at is None
+    kernel, mask = hexagonal_grid(3, cyclic(6)), torch.from_numpy(hexagonal_grid(9).mask)
+    layers = [LiftingConv(kernel, 1, 2, padding=1), nn.ReLU(), GroupConv(kernel, 2, 2, padding=1)]
+    x = torch.randn(1, 1, 9, 9, dtype=torch.float64) * mask
+    assert (
+        audit(nn.Sequential(*layers).double(), x, cyclic(6)).lost_at == "2"
+    )  # not masked again after the first
+    again = nn.Sequential(layers[0], nn.ReLU(), Masked(mask), layers[2]).double()
+    assert audit(again, x, cyclic(6)).lost_at is None
+
+
+class Masked(nn.Module):
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x):
+        return x * self.mask
+
+
+def test_the_audit_leaves_a_model_as_it_was():
+    model = nn.Sequential(LiftingConv(P4, 1, 2), GroupBatchNorm(2), nn.ReLU(inplace=True)).double()
+    model[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    audit(model, torch.randn(2, 1, 6, 6, dtype=torch.float64), cyclic(4))
+    assert model.training and not model[1].training and not model[0]._forward_hooks
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Blueprint([]), "equivariant: got no layer"),
+        (lambda: Blueprint([nn.Identity()], local_pooling=[]), "local_pooling: got 0 for 1"),
+        (lambda: Blueprint([nn.Identity()], head=nn.Identity()), "head: needs invariant_pooling"),
+        (lambda: SpacePool(4), "dimensions: got 4"),
+        (lambda: SpacePool(2)(torch.zeros(2, 3)), r"x: got shape \(2, 3\)"),
+        (lambda: audit(nn.Identity(), torch.zeros(2, 1, 8, 6), cyclic(4)), r"x: got shape \(2, 1, 8, 6\)"),
+        (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6).half(), cyclic(4)), "x: got torch.float16"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

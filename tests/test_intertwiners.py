@@ -1,0 +1,207 @@
+"""The solver: known dimensions, the character formula on random groups, what the book recognises in the answers, errors."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gdl_utils.domains import cycle, nodes, pairs, square_grid, strand, torus
+from gdl_utils.groups import Group, cyclic, dihedral, octahedral
+from gdl_utils.groups.families import CUBE_MATRICES
+from gdl_utils.intertwiners import equivariant_basis
+from gdl_utils.layers import LiftingConv, SolvedLinear
+from gdl_utils.signals import SignalSpace, complement, regular
+
+
+def rho(space):
+    return [space.matrix(g) for g in space.group.generators]
+
+
+def scalar(space):
+    return [np.eye(1)] * len(space.group.generators)
+
+
+def commute(basis, rho_in, rho_out):
+    """Largest |ρ_out W - W ρ_in| over the basis and the generators."""
+    return max(
+        float((torch.as_tensor(b) @ W - W @ torch.as_tensor(a)).abs().max())
+        for a, b in zip(rho_in, rho_out, strict=True)
+        for W in basis
+    )
+
+
+CIRCLE, SQUARE, FOUR, PAIRS = (
+    SignalSpace(domain) for domain in (cycle(7), square_grid(3, cyclic(4)), nodes(4), pairs(4))
+)
+VECTORS = SignalSpace(square_grid(3, cyclic(4)), [[[0, -1], [1, 0]]])
+
+
+@pytest.mark.parametrize(
+    ("space_in", "space_out", "dim"),
+    [
+        (CIRCLE, CIRCLE, 7),  # the circulants
+        (FOUR, FOUR, 2),  # Deep Sets: each, and all
+        (PAIRS, PAIRS, 15),  # Maron et al. 2019
+        (PAIRS, FOUR, 5),
+        (SQUARE, SQUARE, 21),
+        (VECTORS, VECTORS, 82),
+    ],
+    ids=repr,
+)
+def test_dimensions_that_are_known(space_in, space_out, dim):
+    a, b = rho(space_in), rho(space_out)
+    basis = equivariant_basis(a, b, group=space_in.group)
+    assert basis.shape == (dim, len(b[0]), len(a[0])) and basis.dtype == torch.float64
+    assert commute(basis, a, b) <= 1e-12
+    assert torch.linalg.matrix_rank(basis.flatten(1)) == dim
+    assert commute(torch.randn_like(basis), a, b) > 1e-2  # the control: any other matrix does not commute
+
+
+def test_invariants_of_matrices_are_two():
+    assert len(equivariant_basis(rho(PAIRS), scalar(PAIRS))) == 2  # the sum of the diagonal, and of the rest
+
+
+groups = (
+    st.integers(2, 4)
+    .flatmap(lambda k: st.lists(st.permutations(range(k)), min_size=1, max_size=2))
+    .map(Group)
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(groups, st.booleans(), st.integers(0, 1000))
+def test_dimension_is_the_scalar_product_of_characters(group, twisted, seed):
+    permuting = SignalSpace(nodes(group.permutations.shape[1], group))
+    a, b = rho(permuting), rho(SignalSpace(pairs(group.permutations.shape[1], group)))
+    if twisted:  # another basis, in which nothing is a permutation
+        T = np.linalg.qr(np.random.default_rng(seed).normal(size=a[0].shape))[0]
+        a = [T @ m.numpy() @ T.T for m in a]
+    characters = [np.trace(group.representation(list(map(np.asarray, m))), axis1=1, axis2=2) for m in (a, b)]
+    basis = equivariant_basis(a, b, group=group)
+    assert len(basis) == round(float((characters[0] * characters[1]).mean()))
+    assert commute(basis, a, b) <= 1e-12
+
+
+def test_orbits_and_eigenvectors_find_the_same_space(monkeypatch):
+    a = rho(SQUARE)
+    by_orbits = equivariant_basis(a, a).flatten(1)
+    monkeypatch.setattr("gdl_utils.intertwiners._are_permutations", lambda matrices: False)
+    by_vectors = equivariant_basis(a, a).flatten(1)
+    assert not torch.equal(by_orbits, by_vectors)
+    assert torch.linalg.matrix_rank(torch.cat([by_orbits, by_vectors])) == len(by_orbits) == len(by_vectors)
+    assert torch.allclose(
+        by_vectors @ by_vectors.T, torch.eye(len(by_vectors), dtype=torch.float64), atol=1e-12
+    )
+
+
+def test_indicators_do_not_overlap_and_cover_everything():
+    basis = equivariant_basis(rho(PAIRS), rho(PAIRS))
+    assert torch.equal(basis.sum(0), torch.ones(16, 16, dtype=torch.float64)) and basis.unique().tolist() == [
+        0,
+        1,
+    ]
+
+
+def in_span(matrix, basis):
+    """Relative distance of a matrix from the span of a basis."""
+    columns = basis.flatten(1).T
+    solution = torch.linalg.lstsq(columns, matrix.flatten()[:, None]).solution
+    return float((columns @ solution - matrix.flatten()[:, None]).norm() / matrix.norm())
+
+
+def as_matrix(layer, n_in):
+    unit = torch.eye(n_in.numel(), dtype=torch.float64).reshape(-1, 1, *n_in)
+    with torch.no_grad():
+        return layer(unit).flatten(1).T
+
+
+def test_shifts_with_turns_give_the_lifting_convolution_and_nothing_else():
+    n, group = 3, cyclic(4)
+    space = SignalSpace(torus(n, group))
+    lifted = SignalSpace(torus(n, group), [np.eye(4)] * 2 + [regular(group).matrices[1]])
+    basis = equivariant_basis(rho(space), rho(lifted), group=space.group)
+    assert len(basis) == 9  # one for each tap of a 3 × 3 filter
+    options = {"padding": 1, "bias": False}
+    layer = LiftingConv(square_grid(3, group), 1, 1, padding_mode="circular", **options).double()
+    assert in_span(as_matrix(layer, torch.Size([n, n])), basis) <= 1e-12
+    zeros = LiftingConv(square_grid(3, group), 1, 1, **options).double()
+    assert in_span(as_matrix(zeros, torch.Size([n, n])), basis) > 0.1  # the control: borders break the shifts
+
+
+def test_a_strand_gives_the_sharing_of_reverse_complement_layers():
+    n, group = 6, cyclic(2)
+    fibre = complement(group)
+    space, out = SignalSpace(strand(n, group), fibre), SignalSpace(strand(n, group), regular(group))
+    assert (
+        len(equivariant_basis(rho(space), rho(out))) == 4 * n * n
+    )  # half of (2n)(4n): one filter determines the other
+    layer = LiftingConv(strand(3, group), 1, 1, fibre=fibre, padding=1, bias=False).double()
+    assert in_span(as_matrix(layer, torch.Size([4, n])), equivariant_basis(rho(space), rho(out))) <= 1e-12
+
+
+@pytest.mark.parametrize(
+    ("group", "matrices", "dim"),
+    [
+        (octahedral(), CUBE_MATRICES[:2], 1),  # the cross product
+        (octahedral(reflections=True), CUBE_MATRICES, 0),  # which a mirror turns round
+        (dihedral(4), ([[0, -1], [1, 0]], [[1, 0], [0, -1]]), 0),
+    ],
+    ids=repr,
+)
+def test_bilinear_products_of_vectors(group, matrices, dim):
+    matrices = [np.asarray(m, dtype=float) for m in matrices]
+    basis = equivariant_basis([np.kron(m, m) for m in matrices], matrices, group=group)
+    assert len(basis) == dim
+    if dim:
+        u, v = torch.randn(2, 3, dtype=torch.float64)
+        product = basis[0] @ torch.kron(u, v)
+        cross = torch.linalg.cross(u, v)
+        assert 1 - float((product @ cross).abs() / product.norm() / cross.norm()) <= 1e-12
+
+
+def test_six_hundred_thousand_unknowns_come_as_a_sparse_tensor():
+    space = SignalSpace(square_grid(28, cyclic(4)))
+    basis = equivariant_basis(rho(space), rho(space))
+    assert basis.is_sparse and basis.shape == (784**2 // 4, 784, 784) and basis._nnz() == 784**2
+
+
+def test_the_layer_of_a_basis_is_equivariant_and_a_free_bias_is_not():
+    torch.manual_seed(0)
+    a = rho(FOUR)
+    basis, fixed = equivariant_basis(a, a), equivariant_basis(scalar(FOUR), a)
+    layer = SolvedLinear(basis, 2, 3, bias_basis=fixed).double()
+    torch.nn.init.normal_(layer.bias)
+    x = torch.randn(5, 2, 4, dtype=torch.float64)
+    moved = lambda g: (layer(FOUR.act(g, x)) - FOUR.act(g, layer(x))).norm() / layer(x).norm()
+    assert max(float(moved(g).detach()) for g in range(24)) <= 1e-12
+    free = SolvedLinear(basis, 2, 3, bias_basis=torch.eye(4)[..., None]).double()
+    torch.nn.init.normal_(free.bias)
+    assert float((free(FOUR.act(1, x)) - FOUR.act(1, free(x))).norm().detach()) > 1e-2
+    with pytest.raises(ValueError, match=r"its last axes must be \(2, 4\)"):
+        layer(torch.zeros(5, 3, 4, dtype=torch.float64))
+
+
+BAD = [
+    (lambda: equivariant_basis([np.eye(2)], [np.eye(2)] * 2), "got 1 and 2 matrices"),
+    (lambda: equivariant_basis([], [np.eye(2)]), "rho_in: got no matrices"),
+    (lambda: equivariant_basis([np.ones((2, 3))], [np.eye(2)]), "rho_in: got shapes .* all must be square"),
+    (lambda: equivariant_basis([np.eye(2)], [np.diag([1, 0])]), r"rho_out\[0\]: is not invertible"),
+    (lambda: equivariant_basis([np.eye(2) * np.nan], [np.eye(2)]), "rho_in: has entries that are not finite"),
+    (
+        lambda: equivariant_basis([np.eye(2)], [np.diag([1, 2])], group=cyclic(2)),
+        "rho_out: matrices: not a representation of C₂",
+    ),
+    (lambda: equivariant_basis([2 * np.eye(70)], [2 * np.eye(70)]), "4,900 unknowns"),
+    (lambda: SolvedLinear(torch.zeros(0, 2, 2), 1, 1), "basis: got shape"),
+    (
+        lambda: SolvedLinear(torch.ones(1, 2, 2), 1, 1, bias_basis=torch.ones(1, 3, 1)),
+        "bias_basis: got shape",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), BAD)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
