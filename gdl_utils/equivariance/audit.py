@@ -71,7 +71,7 @@ class Audit:
 def audit(
     model: nn.Module, x: torch.Tensor, group: Group | Domain | SignalSpace, *, bound: float | None = None
 ) -> Audit:
-    """Measure |f(g·x) - g·f(x)| / |f(x)| after every layer of a model.
+    """Measure ``|f(g·x) - g·f(x)| / |f(x)|`` after every layer of a model.
 
     How the group acts on the input is taken from ``group``; how it acts on what a layer puts out is inferred from the output's
     shape, and the audit says what it assumed.

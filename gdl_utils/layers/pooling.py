@@ -71,14 +71,14 @@ class SpacePool(nn.Module):
     Invariant to shifts on a torus and to turns on any grid, if what comes in is equivariant. With ``group_axis`` the whole output is
     invariant to the group; without it a group axis stays, and moves.
 
+    Takes ``(batch, channels, [|G|,] *space)`` and gives ``(batch, channels)``.
+
     Parameters
     ----------
     dimensions : int
         Number of axes of space, the last ones: 1, 2 or 3.
     group_axis : bool
         Whether to average over the axis before them as well.
-
-    Takes ``(batch, channels, [|G|,] *space)`` and gives ``(batch, channels)``.
 
     Raises
     ------
