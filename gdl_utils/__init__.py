@@ -5,8 +5,8 @@ The modules follow the order of the book, and import only from left to right::
     groups  ->  domains  ->  signals  ->  layers  ->  blueprint
                                      \->  equivariance (measure)   intertwiners (solve)
 
-``claims`` states what the book checks, ``figures`` draws it, ``data`` holds what it is checked on. Nothing is
-imported, computed or fetched here: import the module that you need, for example
+``training`` trains any of it. ``claims`` states what the book checks, ``figures`` draws it, ``data`` holds what it is checked
+on. Nothing is imported, computed or fetched here: import the module that you need, for example
 ``from gdl_utils.groups import dihedral``.
 """
 
