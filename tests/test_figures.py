@@ -15,12 +15,14 @@ from gdl_utils.figures import (
     Player,
     cayley_table,
     commuting_diagram,
+    audit_chart,
     error_chart,
     pixels,
     polygon,
     segment,
     text,
 )
+from gdl_utils.equivariance import Audit, AuditRow
 from gdl_utils.groups import cyclic, dihedral, symmetric
 
 
@@ -85,6 +87,16 @@ def test_the_error_chart_separates_exact_from_broken():
     ax = error_chart({"a": 0.0, "b": 1e-16}, {"c": 0.3}).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     assert [t.get_text() for t in ax.texts][:3] == ["0", "rounding", "0.3"]
+
+
+def test_the_audit_chart_marks_where_it_is_lost_and_nothing_where_it_is_not():
+    row = lambda name, error: AuditRow(name, "Layer", (1, 4), "invariant", 4, error)
+    good = Audit((row("a", 0.0), row("b", 1e-16)), "C₄", 1e-12)
+    bad = Audit((row("a", 1e-16), row("b", 0.3), row("c", 0.2)), "C₄", 1e-12)
+    axes = audit_chart({"good": good, "bad": bad}).axes
+    assert [label.get_text() for label in axes[1].get_yticklabels()] == ["a", "b", "c"]
+    assert [[t.get_text().strip() for t in ax.texts] for ax in axes] == [[], ["lost here"]]
+    assert axes[1].texts[0].xy == (0.3, 1)
 
 
 def player(**changes):

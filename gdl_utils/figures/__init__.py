@@ -1,12 +1,14 @@
-"""One look for the whole book: colours by role, the commuting diagram, the Cayley table, the error chart, the player."""
+"""One look for the whole book: colours by role, the commuting diagram, the Cayley table, the error chart,
+the audit chart, the player."""
 
-from gdl_utils.figures.diagrams import cayley_table, commuting_diagram, error_chart, show_image
+from gdl_utils.figures.diagrams import audit_chart, cayley_table, commuting_diagram, error_chart, show_image
 from gdl_utils.figures.player import Player, pixels, polygon, segment, text
 from gdl_utils.figures.style import ROLES, use_book_style
 
 __all__ = [
     "ROLES",
     "Player",
+    "audit_chart",
     "cayley_table",
     "commuting_diagram",
     "error_chart",

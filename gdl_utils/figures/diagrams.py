@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
+from gdl_utils.equivariance import Audit
 from gdl_utils.figures.style import FAINT, INK, ROLES
 from gdl_utils.groups import Group
 
-__all__ = ["cayley_table", "commuting_diagram", "error_chart", "show_image"]
+__all__ = ["audit_chart", "cayley_table", "commuting_diagram", "error_chart", "show_image"]
 
 
 def show_image(ax: Axes, image: ArrayLike, title: str = "", *, limit: float | None = None) -> None:
@@ -173,4 +174,60 @@ def error_chart(measured: Mapping[str, float], control: Mapping[str, float], bou
         color=ROLES["control"]["color"],
     )
     ax.spines["left"].set_visible(False)
+    return fig
+
+
+def audit_chart(audits: Mapping[str, Audit]) -> Figure:
+    """Draw the equivariance error after every layer of some models, from the first layer to the last.
+
+    Parameters
+    ----------
+    audits : mapping of str to Audit
+        Names of the models and what ``audit`` found; one panel each.
+
+    Returns
+    -------
+    matplotlib Figure
+        Layers run down, errors across on a logarithmic axis. Where equivariance is lost first, the layer is marked. Models with the
+        same layers share the names on the left.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
+    """
+    if not audits:
+        raise ValueError("audits: is empty; give at least one")
+    longest = max(len(audit.rows) for audit in audits.values())
+    named = {tuple(row.name for row in audit.rows) for audit in audits.values()}
+    width = 1.8 * len(audits) + 1.4 * (1 if len(named) == 1 else len(audits))
+    fig, axes = plt.subplots(
+        1, len(audits), figsize=(width, 0.34 * longest + 1.2), squeeze=False, layout="constrained"
+    )
+    floor = 1e-17
+    for ax, (name, audit) in zip(axes[0], audits.items(), strict=True):
+        ax.axvspan(floor / 3, audit.bound, color=ROLES["output"]["color"], alpha=0.10, lw=0)
+        shown = [max(row.error, floor) for row in audit.rows]
+        ax.plot(shown, range(len(shown)), color=FAINT, linewidth=1.2, zorder=1)
+        for y, (row, error) in enumerate(zip(audit.rows, shown, strict=True)):
+            role = ROLES["output" if row.error <= audit.bound else "error"]
+            ax.plot(error, y, marker=role["marker"], color=role["color"], markersize=7)
+            if row.name == audit.lost_at:
+                ax.annotate(
+                    "lost here ",
+                    (error, y),
+                    xytext=(-8, 0),
+                    textcoords="offset points",
+                    ha="right",
+                    va="center",
+                    color=role["color"],
+                )
+        ax.set(xscale="log", xlim=(floor / 3, 30), ylim=(longest - 0.4, -0.6), title=name)
+        ax.set_xticks([1e-16, 1e-8, 1])
+        ax.set_yticks(range(len(shown)), [row.name for row in audit.rows], fontsize=9)
+        if len(named) == 1 and ax is not axes[0, 0]:
+            ax.set_yticklabels([])  # the same layers as on the left
+        ax.tick_params(axis="y", length=0)
+        ax.set_xlabel(f"error; exact: ≤ {audit.bound:g}", fontsize=9)
+        ax.spines["left"].set_visible(False)
     return fig
