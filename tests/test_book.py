@@ -218,12 +218,12 @@ def prose_faults(notebook):
 
 
 def functions(notebook):
-    """Names of functions that a notebook defines in its cells."""
+    """Names of functions and classes that a notebook defines in its cells; methods belong to their class."""
     sources = [re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE) for cell in code_cells(notebook)]
     return {
         node.name
         for source in sources
-        for node in ast.walk(ast.parse(source))
+        for node in ast.parse(source).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
 
