@@ -159,6 +159,46 @@ def test_strands_and_hexagons_are_audited_too():
     assert audit(again, x, cyclic(6)).lost_at is None
 
 
+class Attention(nn.Module):
+    """Self-attention on (batch, channels, n), with channels last inside, as transformers have them."""
+
+    def __init__(self, channels, n, positions):
+        super().__init__()
+        self.last, self.first = Transposed(), Transposed()
+        self.positions = Plus(torch.randn(n, channels) if positions else torch.zeros(n, channels))
+        self.query, self.key, self.value = (nn.Linear(channels, channels) for _ in range(3))
+
+    def forward(self, x):
+        h = self.positions(self.last(x))
+        weights = (self.query(h) @ self.key(h).transpose(1, 2)).softmax(-1)
+        return self.first(weights @ self.value(h))
+
+
+class Transposed(nn.Module):
+    def forward(self, x):
+        return x.transpose(1, 2)
+
+
+class Plus(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = nn.Parameter(value)
+
+    def forward(self, x):
+        return x + self.value
+
+
+def test_a_transformer_is_exact_with_channels_last_and_lost_at_its_positions():
+    torch.manual_seed(0)
+    report = lambda positions: audit(
+        Attention(4, 5, positions).double(), torch.randn(2, 4, 5, dtype=torch.float64), symmetric(5)
+    )
+    found = report(False)
+    assert found.lost_at is None and found.rows[0].reading == "5 nodes, channels last"
+    assert found.rows[-1].reading == "5 nodes"
+    assert report(True).lost_at == "positions"
+
+
 class Masked(nn.Module):
     def __init__(self, mask):
         super().__init__()

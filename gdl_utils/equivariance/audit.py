@@ -101,7 +101,7 @@ def audit(
     Notes
     -----
     An output is read as a signal with a group axis before the axes of space, or folded into the channels; as a signal without
-    one; as one of these, flattened; or as something that the group leaves alone. Where several fit the shape, the one with the
+    one, with its channels before space or after it; as one of these, flattened; or as something that the group leaves alone. Where several fit the shape, the one with the
     smallest error is taken: a layer that respects the group in any of these ways does respect it. After pooling on a torus, only
     those shifts are tried that the smaller torus has, there and in all that follows: a stride of 2 leaves the even shifts, and the
     number of elements tried says so.
@@ -225,6 +225,11 @@ def _readings(domain: Domain, y: torch.Tensor, before: torch.Tensor | None):
                 elif shape[1] % len(turns) == 0:
                     folded = (shape[0], shape[1] // len(turns), len(turns), *shape[2:])
                     yield f"{name}, group in channels", _reshaped(folded, smaller), lifted
+        fits = len(shape) == d + 2 and len(set(shape[1:-1])) == 1
+        smaller = domain.resize(shape[1]) if fits else None
+        if smaller is not None:
+            first = lambda t, shape=shape: t.reshape(shape).movedim(-1, 1)
+            yield f"{smaller.name}, channels last{words}", first, _acting(domain, SignalSpace(smaller))
         if len(turns) > 1 and len(shape) > 2 and shape[-1] == len(turns):
             yield f"group axis alone{words}", _reshaped(shape), _acting_on_axis(domain)
     yield "invariant", lambda t: t, lambda g, t: t
