@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from gdl_utils.equivariance import Audit, AuditRow
 from gdl_utils.figures import (
     ROLES,
     Player,
+    audit_chart,
     cayley_table,
     commuting_diagram,
-    audit_chart,
     error_chart,
     pixels,
     polygon,
     segment,
     text,
 )
-from gdl_utils.equivariance import Audit, AuditRow
 from gdl_utils.groups import cyclic, dihedral, symmetric
 
 

@@ -1,5 +1,4 @@
-"""One look for the whole book: colours by role, the commuting diagram, the Cayley table, the error chart,
-the audit chart, the player."""
+"""One look for the whole book: colours by role, diagrams and charts that chapters share, the player."""
 
 from gdl_utils.figures.diagrams import audit_chart, cayley_table, commuting_diagram, error_chart, show_image
 from gdl_utils.figures.player import Player, pixels, polygon, segment, text
