@@ -4,6 +4,7 @@ Linear equivariant layers, nonlinearities, local pooling, and a group-invariant 
 Veličković 2021, section 3.5). Any symmetry fills the same four places; ``equivariance.audit`` names them.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from torch import nn
@@ -87,3 +88,9 @@ class Blueprint(nn.Sequential):
             self.add_module("invariant pooling", invariant_pooling)
         if head is not None:
             self.add_module("head", head)
+
+    def __getitem__(self, index):
+        """Return one part; for a slice, such as ``model[:-1]``, these parts as a plain ``nn.Sequential``."""
+        if not isinstance(index, slice):
+            return super().__getitem__(index)
+        return nn.Sequential(OrderedDict(list(self.named_children())[index]))

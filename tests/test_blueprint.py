@@ -58,6 +58,14 @@ def test_three_instances_of_one_blueprint_are_exact_after_every_layer(name):
     assert audit(make(), torch.randn(shape), group).lost_at is None  # and once in float32
 
 
+def test_parts_can_be_taken_out_and_sliced_off():
+    model, x = p4_network(), torch.randn(2, 1, 8, 8)
+    assert isinstance(model[0], LiftingConv) and isinstance(model[-1], nn.Linear)
+    features = model[:-1]
+    assert list(dict(features.named_children()))[-1] == "invariant pooling"
+    assert torch.equal(model[-1](features(x)), model(x))
+
+
 class Plain(nn.Conv2d):
     """A plain convolution in the place of a group convolution: the same shapes, no sharing."""
 

@@ -188,7 +188,8 @@ def audit_chart(audits: Mapping[str, Audit]) -> Figure:
     Returns
     -------
     matplotlib Figure
-        Layers run down, errors across on a logarithmic axis. Where equivariance is lost first, the layer is marked. Models with the
+        Layers run down, errors across on a logarithmic axis. Where equivariance is lost first, the layer is marked; so is
+        one after which fewer elements can be tried, as shifts after a stride. Models with the
         same layers share the names on the left.
 
     Raises
@@ -212,6 +213,9 @@ def audit_chart(audits: Mapping[str, Audit]) -> Figure:
         for y, (row, error) in enumerate(zip(audit.rows, shown, strict=True)):
             role = ROLES["output" if row.error <= audit.bound else "error"]
             ax.plot(error, y, marker=role["marker"], color=role["color"], markersize=7)
+            if y and row.elements < audit.rows[y - 1].elements:
+                left = f"  {row.elements} elements left"
+                ax.annotate(left, (error, y), va="center", fontsize=8, color=ROLES["control"]["color"])
             if row.name == audit.lost_at:
                 ax.annotate(
                     "lost here ",

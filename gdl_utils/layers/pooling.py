@@ -1,9 +1,11 @@
 """What comes between convolutions and after them: normalisation, pooling over the group, pooling in space."""
 
+import math
+
 import torch
 from torch import nn
 
-__all__ = ["GroupBatchNorm", "GroupPool", "SpacePool", "spatial"]
+__all__ = ["BlurPool", "GroupBatchNorm", "GroupPool", "PolyphasePool", "SpacePool", "spatial"]
 
 
 class GroupBatchNorm(nn.BatchNorm1d):
@@ -135,3 +137,86 @@ class spatial(nn.Module):  # it reads as a verb: spatial(nn.AvgPool2d(2))
         if x.ndim < 4:
             raise ValueError(f"x: got shape {tuple(x.shape)}; (batch, channels, |G|, *space) is needed")
         return self.module(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
+
+
+class BlurPool(nn.Module):
+    """Blur each channel, then keep every second point: less of what a plain stride makes of a shift by one.
+
+    On a torus, exactly equivariant to shifts by even steps, and the better the blur the more nearly to odd ones; under turns the
+    points that are kept do not lie symmetrically. See Zhang (2019), "Making convolutional networks shift-invariant again".
+
+    Takes ``(batch, channels, height, width)`` and gives half of both; opposite edges count as glued.
+
+    Parameters
+    ----------
+    taps : int
+        Width of the blur, 1 to 7: binomial coefficients, for 3 the filter (1, 2, 1)/4 in each direction. 1 is a plain stride.
+
+    Raises
+    ------
+    ValueError
+        If ``taps`` is not 1 to 7, or in ``forward`` a side is odd or shorter than the blur.
+
+    Examples
+    --------
+    >>> BlurPool(3)(torch.ones(1, 2, 8, 8)).unique()
+    tensor([1.])
+    """
+
+    def __init__(self, taps: int = 3):
+        super().__init__()
+        if taps not in range(1, 8):
+            raise ValueError(f"taps: got {taps!r}; 1 to 7 are known")
+        row = torch.tensor([math.comb(taps - 1, k) for k in range(taps)]) / 2 ** (taps - 1)
+        self.taps = taps
+        self.register_buffer("filter", row[:, None] * row)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Blur and halve."""
+        _check_even(x, self.taps)
+        before, after = self.taps // 2, (self.taps - 1) // 2
+        padded = nn.functional.pad(x, (before, after, before, after), mode="circular")
+        weight = self.filter.to(x.dtype).expand(x.shape[1], 1, -1, -1)
+        return nn.functional.conv2d(padded, weight, stride=2, groups=x.shape[1])
+
+    def extra_repr(self) -> str:
+        """Say how wide."""
+        return str(self.taps)
+
+
+class PolyphasePool(nn.Module):
+    """Of the four grids that a stride of two could keep, keep the one that holds most: adaptive polyphase sampling.
+
+    On a torus, a shift of the input shifts the output too, by how much depends on the input; what is pooled over all points
+    afterwards is exactly invariant, to quarter-turns and mirrors as well. All channels of an example share one grid. See Chaman and
+    Dokmanić (2021), "Truly shift-invariant convolutional neural networks".
+
+    Takes ``(batch, channels, height, width)`` and gives half of both.
+
+    Raises
+    ------
+    ValueError
+        In ``forward``, if a side is odd.
+
+    Examples
+    --------
+    >>> x = torch.zeros(1, 1, 4, 4)
+    >>> x[0, 0, 1, 2] = 5
+    >>> PolyphasePool()(x)[0, 0]
+    tensor([[0., 5.],
+            [0., 0.]])
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Choose by the Euclidean norm, and halve."""
+        _check_even(x, 1)
+        grids = torch.stack([x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)])
+        chosen = grids.flatten(2).norm(dim=2).argmax(0)  # for each example
+        return grids[chosen, torch.arange(len(x), device=x.device)]
+
+
+def _check_even(x: torch.Tensor, least: int) -> None:
+    if x.ndim != 4 or any(side % 2 or side < least for side in x.shape[2:]):
+        raise ValueError(
+            f"x: got shape {tuple(x.shape)}; (batch, channels, height, width) with even sides from {least} on is needed"
+        )
