@@ -151,6 +151,16 @@ def test_shapes_are_read_as_they_are_meant(model, group, shape, reading):
     assert last.reading == reading and last.error <= 1e-12
 
 
+def test_a_network_for_one_group_can_be_audited_for_a_larger_and_a_smaller_one():
+    torch.manual_seed(0)
+    network = lambda n: nn.Sequential(
+        LiftingConv(square_grid(3, cyclic(n)), 1, 4, padding=1), SpacePool(2, group_axis=True)
+    ).double()
+    x = torch.randn(1, 1, 8, 8, dtype=torch.float64)
+    assert audit(network(2), x, cyclic(4)).rows[-1].error > 1e-3
+    assert audit(network(4), x, cyclic(2)).rows[-1].error <= 1e-12
+
+
 def test_strands_and_hexagons_are_audited_too():
     torch.manual_seed(0)
     group = cyclic(2)

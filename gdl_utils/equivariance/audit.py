@@ -222,7 +222,7 @@ def _readings(domain: Domain, y: torch.Tensor, before: torch.Tensor | None):
                 lifted = _acting(domain, SignalSpace(smaller, _lifted(smaller)))
                 if shape[-d - 1] == len(turns):
                     yield f"{name}, group axis", _reshaped(shape, smaller), lifted
-                elif shape[1] % len(turns) == 0:
+                elif len(shape) == d + 2 and shape[1] % len(turns) == 0:
                     folded = (shape[0], shape[1] // len(turns), len(turns), *shape[2:])
                     yield f"{name}, group in channels", _reshaped(folded, smaller), lifted
         fits = len(shape) == d + 2 and len(set(shape[1:-1])) == 1
