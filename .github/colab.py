@@ -1,4 +1,4 @@
-"""Put a cell that installs the package first in each notebook: Colab has no copy of this repository.
+"""Put a cell first in each notebook that gets the repository and installs the package: Colab has no copy of it.
 
 python .github/colab.py owner/name book/*.ipynb
 
@@ -18,7 +18,11 @@ def add_install_cell(notebook, repository):
     """Return the notebook with the install cell first; one that is there already is replaced."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise ValueError(f"repository: got {repository!r}; the form is owner/name")
-    source = f"# Colab only: install the package of this book.\n%pip install -q git+https://github.com/{repository}"
+    source = (
+        "# Colab only: this book, and its package.\n"
+        f"!git clone -q --depth 1 https://github.com/{repository} repository\n"
+        "%pip install -q ./repository\n%cd repository/book"
+    )
     # Without a count, as a cell that has not run; tagged, so that an executed copy would not show pip's output.
     cell = nbformat.v4.new_code_cell(source, id=ID, metadata={"tags": ["remove-output"]})
     notebook.cells = [cell, *(old for old in notebook.cells if old.get("id") != ID)]

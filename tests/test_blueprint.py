@@ -12,6 +12,7 @@ from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
 from gdl_utils.intertwiners import equivariant_basis
 from gdl_utils.layers import GroupBatchNorm, GroupConv, LiftingConv, SolvedLinear, SpacePool, spatial
 from gdl_utils.signals import SignalSpace, complement
+from gdl_utils.training import fit
 
 P4 = square_grid(3, cyclic(4))
 
@@ -250,3 +251,40 @@ def test_the_audit_leaves_a_model_as_it_was():
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+PLANES = {
+    "p4": (square_grid, cyclic(4), 12),
+    "p4m": (square_grid, dihedral(4), 12),
+    "p6": (hexagonal_grid, cyclic(6), 11),
+    "p6m": (hexagonal_grid, dihedral(6), 11),
+}
+
+
+def plane_network(grid, group, size):
+    """Two group convolutions with normalisation; on hexagons masked before the average."""
+    kernel = grid(3, group)
+    layers = [LiftingConv(kernel, 1, 3), GroupConv(kernel, 3, 3)]
+    mask = Masked(torch.from_numpy(grid(size - 4, group).mask))
+    return Blueprint(
+        [nn.Sequential(layer, GroupBatchNorm(3)) for layer in layers],
+        invariant_pooling=nn.Sequential(mask, SpacePool(2, group_axis=True)),
+        head=nn.Linear(3, 2),
+    ).double()
+
+
+@pytest.mark.parametrize("name", PLANES)
+def test_every_plane_group_is_exact_before_training_and_after(name):
+    grid, group, size = PLANES[name]
+    torch.manual_seed(0)
+    model, mask = plane_network(grid, group, size), torch.from_numpy(grid(size, group).mask)
+    x = torch.randn(20, 1, size, size, dtype=torch.float64) * mask
+    y = torch.randn(20, 2, dtype=torch.float64)
+    assert audit(model, x[:2], group).lost_at is None
+    weights = model[0][0].weight.detach().clone()
+    fit(model, lambda m, x, y: (m(x) - y).square().mean(), (x, y), epochs=3)
+    assert not torch.equal(model[0][0].weight, weights)
+    assert audit(model, x[:2], group).lost_at is None
+    with torch.no_grad():  # the control: one filter's copy is no copy any more
+        model[2][0]._index = model[2][0]._index.roll(1)
+    assert audit(model, x[:2], group).lost_at is not None

@@ -223,7 +223,8 @@ def test_colab_gets_an_install_cell_and_nothing_else_changes(colab, tmp_path):
         colab.main("someone/a-book", path) == 0 and path.read_bytes() == once
     )  # a second time changes nothing
     first, *rest = nbformat.read(path, as_version=4).cells
-    assert first.source.splitlines()[-1] == "%pip install -q git+https://github.com/someone/a-book"
+    assert "https://github.com/someone/a-book repository" in first.source
+    assert first.source.splitlines()[-2:] == ["%pip install -q ./repository", "%cd repository/book"]
     assert rest == cells
 
 

@@ -62,10 +62,6 @@ class GroupPool(nn.Module):
             raise ValueError(f"x: got shape {tuple(x.shape)}; (batch, channels, |G|, *space) is needed")
         return x.amax(2) if self.how == "max" else x.mean(2)
 
-    def extra_repr(self) -> str:
-        """Say how."""
-        return repr(self.how)
-
 
 class SpacePool(nn.Module):
     """Forget the position in space, and with ``group_axis`` that in the group too: the mean over all points.
@@ -156,11 +152,6 @@ class BlurPool(nn.Module):
     ------
     ValueError
         If ``taps`` is not 1 to 7, or in ``forward`` a side is odd or shorter than the blur.
-
-    Examples
-    --------
-    >>> BlurPool(3)(torch.ones(1, 2, 8, 8)).unique()
-    tensor([1.])
     """
 
     def __init__(self, taps: int = 3):
@@ -178,10 +169,6 @@ class BlurPool(nn.Module):
         padded = nn.functional.pad(x, (before, after, before, after), mode="circular")
         weight = self.filter.to(x.dtype).expand(x.shape[1], 1, -1, -1)
         return nn.functional.conv2d(padded, weight, stride=2, groups=x.shape[1])
-
-    def extra_repr(self) -> str:
-        """Say how wide."""
-        return str(self.taps)
 
 
 class PolyphasePool(nn.Module):
