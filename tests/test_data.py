@@ -1,9 +1,18 @@
-"""The digits, and the frame round them."""
+"""The digits and the frame round them, MNIST from files of the tests' own, and images on hexagons."""
 
+import gzip
+import subprocess
+import sys
+
+import numpy as np
+import pooch
 import pytest
 import torch
 
-from gdl_utils.data import centred, digits
+from gdl_utils.data import centred, digits, hexagonal, mnist
+from gdl_utils.domains import hexagonal_grid
+from gdl_utils.groups import cyclic, dihedral
+from gdl_utils.signals import SignalSpace
 
 
 def test_digits_are_the_ones_that_scikit_learn_has():
@@ -38,3 +47,220 @@ def test_centred_commutes_with_a_quarter_turn_and_loses_no_ink(n, size, rng):
 def test_bad_input_is_named(shape, size, words):
     with pytest.raises(ValueError, match=words):
         centred(torch.zeros(shape), size)
+
+
+def small():
+    """Twelve images of the right form, and their labels."""
+    random = np.random.default_rng(0)
+    return random.integers(0, 256, (12, 28, 28), dtype=np.uint8), random.integers(0, 10, 12, dtype=np.uint8)
+
+
+def idx(array, axes=None):
+    """An array of bytes in MNIST's format."""
+    head = bytes([0, 0, 8, array.ndim if axes is None else axes])
+    return gzip.compress(head + np.array(array.shape, dtype=">u4").tobytes() + array.tobytes())
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """MNIST's home, replaced by a folder: what is written there is what pooch brings."""
+    monkeypatch.delenv("GDL_MNIST", raising=False)
+
+    def retrieve(url, known_hash, fname, path):
+        assert url == "https://ossci-datasets.s3.amazonaws.com/mnist/" + fname and known_hash[:4] == "md5:"
+        return str(tmp_path / fname)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    images, labels = small()
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(idx(images))
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(idx(labels))
+    return tmp_path
+
+
+def test_mnist_reads_what_its_home_has(home):
+    images, labels = mnist()
+    assert images.shape == (12, 1, 28, 28) and images.dtype == torch.float32 and labels.dtype == torch.int64
+    assert np.array_equal((images[:, 0] * 255).round().numpy(), small()[0])
+    assert labels.tolist() == small()[1].tolist()
+    assert mnist(torch.float64)[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("images-idx3", idx(small()[0])[:2000], "is damaged"),  # half a download
+        ("images-idx3", b"<html>not found</html>", "is damaged"),
+        ("images-idx3", b"", "is damaged"),
+        ("images-idx3", gzip.compress(b"\0\0\x08"), "3 bytes"),
+        ("images-idx3", idx(small()[0], axes=2), "begin with"),
+        ("images-idx3", idx(small()[0][:, :27]), r"\(12, 27, 28\)"),
+        ("labels-idx1", idx(small()[1][:5]), r"\(5,\)"),
+        ("labels-idx1", idx(small()[1] + 1), "from 0 to 9"),
+    ],
+)
+def test_a_damaged_file_of_mnist_is_named(home, name, content, words):
+    (home / f"train-{name}-ubyte.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        mnist()
+
+
+def test_without_a_network_mnist_says_what_to_do(home, monkeypatch):
+    def retrieve(*args, **options):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    with pytest.raises(OSError, match=r"could not be fetched .no route.; .* GDL_MNIST"):
+        mnist()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_mnist_from_a_local_file(home, monkeypatch, kind):
+    there = mnist()
+    images, labels = small()
+    np.savez_compressed(home / "local.npz", images=images, labels=labels.astype(kind))
+    monkeypatch.setenv("GDL_MNIST", str(home / "local.npz"))
+    monkeypatch.setattr(pooch, "retrieve", None)  # is not asked
+    for here, other in zip(mnist(), there, strict=True):
+        assert torch.equal(here, other) and here.dtype == other.dtype
+
+
+class Planted:
+    """What a pickle might do: make a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"images": small()[0]}, "labels"),
+        ({"images": small()[0] / 255, "labels": small()[1]}, "float64"),
+        ({"images": small()[0].reshape(12, -1), "labels": small()[1]}, r"\(12, 784\)"),
+        ({"images": small()[0], "labels": small()[1][:3]}, r"\(3,\)"),
+        ({"images": small()[0], "labels": small()[1].astype(float)}, "integers from 0 to 9"),
+    ],
+)
+def test_an_unfitting_local_file_is_named(tmp_path, monkeypatch, arrays, words):
+    path = tmp_path / "local.npz"
+    np.savez(path, **arrays)
+    monkeypatch.setenv("GDL_MNIST", str(path))
+    with pytest.raises(ValueError, match=words):
+        mnist()
+
+
+def test_a_damaged_local_file_is_named_and_runs_nothing(tmp_path, monkeypatch):
+    path, planted = tmp_path / "local.npz", tmp_path / "planted"
+    monkeypatch.setenv("GDL_MNIST", str(path))
+    with pytest.raises(FileNotFoundError, match="GDL_MNIST"):
+        mnist()
+    images, labels = small()
+    np.savez(path, images=images, labels=labels)
+    whole = path.read_bytes()
+    np.save(tmp_path / "array.npy", images)
+    for content in (b"", b"nothing", whole[: len(whole) // 2], (tmp_path / "array.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"GDL_MNIST: .* is no .npz"):
+            mnist()
+    np.savez(path, images=images, labels=np.array([Planted(planted)], dtype=object))
+    with pytest.raises(ValueError, match=r"GDL_MNIST: .* is no .npz"):
+        mnist()
+    assert not planted.exists()
+
+
+def test_nothing_is_fetched_at_import(tmp_path):
+    code = "import socket; socket.socket.connect = None; import gdl_utils.data"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+def scene(down, right):
+    """Three spots of ink on a disc of radius 1, without any symmetry."""
+    spots = [(-0.5, 0.1, 0.25, 1.0), (0.2, 0.5, 0.2, 0.7), (0.3, -0.3, 0.3, 0.9)]
+    return sum(
+        ink * np.exp(-((down - y) ** 2 + (right - x) ** 2) / (2 * width**2)) for y, x, width, ink in spots
+    )
+
+
+def photographed(pixels, degrees=0.0):
+    """The scene, turned counter-clockwise as drawn, on a square of pixels whose inscribed circle has radius 1."""
+    side = np.linspace(-1, 1, pixels)
+    down, right = np.meshgrid(side, side, indexing="ij")
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return torch.from_numpy(
+        scene(cos * down + sin * right, -sin * down + cos * right)
+    )  # where each pixel came from
+
+
+def inside(grid):
+    """The grid's points not too near to the border, where the image stops and the spline knows it, and where they lie."""
+    step = 4 / (np.sqrt(3) * (grid.shape[0] - 1))
+    q, r = np.indices(grid.shape) - grid.shape[0] // 2
+    down, right = step * np.sqrt(3) / 2 * q, step * (r + q / 2)
+    return grid.mask & (np.hypot(down, right) < 0.8), down, right
+
+
+# Between pixels at a distance h, bilinear interpolation errs by at most h²/8 times the sum of both second derivatives, which
+# for a spot are at most ink/width²: 35 in all. Of the cubic spline's error only the order, h⁴, is known.
+@pytest.mark.parametrize(("order", "bound"), [(1, lambda h: 35 * h**2 / 8), (3, lambda h: 35 * h**4)])
+def test_hexagonal_reads_a_smooth_image_off_and_better_off_a_finer_one(order, bound):
+    grid = hexagonal_grid(17)
+    within, down, right = inside(grid)
+    errors = []
+    for pixels in (32, 64, 128):
+        read = hexagonal(photographed(pixels), 17, order=order).numpy()
+        assert read.shape == (17, 17) and (read[~grid.mask] == 0).all()
+        errors.append(np.abs(read - scene(down, right))[within].max())
+    assert all(error < bound(2 / (pixels - 1)) for error, pixels in zip(errors, (32, 64, 128), strict=True))
+    assert errors[2] < errors[1] / 3 < errors[0] / 9
+    transposed = np.abs(read.T - scene(down, right))[within].max()  # the control: rows and columns mixed up
+    assert transposed > 0.1
+
+
+def test_turning_the_scene_turns_the_hexagons():
+    grid = hexagonal_grid(17, cyclic(6))
+    space, (within, _, _) = SignalSpace(grid), inside(grid)
+    upright, turned = (hexagonal(photographed(64, degrees), 17, order=3) for degrees in (0, 60))
+    gap = lambda g: float((space.act(g, upright) - turned).abs()[torch.from_numpy(within)].max())
+    assert gap(1) < 1e-4
+    assert (
+        min(gap(g) for g in (0, 2, 3, 4, 5)) > 0.1
+    )  # the control: other turns, the clockwise one among them
+
+
+def test_the_mirror_of_the_hexagons_is_the_one_documented():
+    grid = hexagonal_grid(17, dihedral(6))
+    space, (within, down, right) = SignalSpace(grid), inside(grid)
+    mirrored = scene(np.sqrt(3) / 2 * right - down / 2, right / 2 + np.sqrt(3) / 2 * down)
+    mirror = space.group.generators[1]
+    gap = space.act(mirror, hexagonal(photographed(64), 17, order=3)).numpy() - mirrored
+    assert np.abs(gap)[within].max() < 1e-4
+
+
+def test_hexagonal_covers_the_inscribed_circle_and_keeps_stacks_and_types():
+    images = torch.ones(2, 3, 9, 12)
+    read = hexagonal(images, 9)
+    assert read.shape == (2, 3, 9, 9) and read.dtype == torch.float32
+    assert torch.equal(read, read[:1, :1].expand_as(read))
+    assert (
+        read[0, 0, 0, 4:].tolist() == [1.0] * 5
+    )  # an edge of the hexagon touches the circle, and the border
+    assert hexagonal(images, 9, spacing=1.5)[0, 0, 0].sum() == 0  # the control: beyond it
+    assert hexagonal(photographed(33), 1).item() == scene(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda x: hexagonal(x, 4), ValueError, "n: got 4"),
+        (lambda x: hexagonal(x[0], 3), ValueError, r"images: got shape \(5,\)"),
+        (lambda x: hexagonal(x.long(), 3), TypeError, "images: got torch.int64"),
+        (lambda x: hexagonal(x, 3, spacing=0), ValueError, "spacing: got 0"),
+        (lambda x: hexagonal(x, 3, order=6), ValueError, "order: got 6"),
+    ],
+)
+def test_bad_input_to_hexagonal_is_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call(torch.ones(5, 5))

@@ -1,4 +1,4 @@
-"""The training loop: it learns, it repeats itself, it says what is wrong."""
+"""The training loop: it learns, it repeats itself, it goes on after an interruption, it says what is wrong."""
 
 import pytest
 import torch
@@ -58,6 +58,150 @@ def test_every_example_is_seen_once_an_epoch_and_the_mean_counts_examples():
     assert history == [pytest.approx((50 * 50 + 40 * 40) / 90)]
 
 
+def noisy(start=0):
+    """A model with all that a resumed training has to bring back: running statistics, and random numbers on the way."""
+    torch.manual_seed(start)
+    return nn.Sequential(
+        nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1)
+    ).double()
+
+
+def interrupted_at(batch):
+    """The loss, which fails at its n-th call (two calls are an epoch)."""
+    calls = iter(range(batch))
+
+    def loss(model, x, y):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return squared(model, x, y)
+
+    return loss
+
+
+@pytest.mark.parametrize("batch", [1, 7, 12], ids=["in epoch 1", "in epoch 4", "in the last"])
+def test_a_resumed_training_is_bit_identical(tmp_path, batch):
+    options = {"epochs": 6, "learning_rate": 0.1, "seed": 3}
+    whole = noisy()
+    history = fit(whole, squared, data(), **options)
+    path = tmp_path / "new folder" / "model.pt"
+    with pytest.raises(KeyboardInterrupt):
+        fit(noisy(), interrupted_at(batch - 1), data(), checkpoint=path, **options)
+    resumed = noisy(start=1)  # of its own numbers nothing may be left
+    if batch == 1:  # nothing was saved: a start from the beginning
+        resumed = noisy()
+    seen = []
+
+    def loss(model, x, y):
+        seen.append(len(x))
+        return squared(model, x, y)
+
+    assert fit(resumed, loss, data(), checkpoint=path, **options) == history
+    assert len(seen) == 12 - 2 * ((batch - 1) // 2)  # what was saved is not trained again
+    assert whole.state_dict().keys() == resumed.state_dict().keys()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert not resumed.training
+    assert [file.name for file in path.parent.iterdir()] == ["model.pt"]
+    again = noisy(start=2)  # and when all is done, it is read and not trained
+    assert fit(again, interrupted_at(0), data(), checkpoint=path, **options) == history
+    assert torch.equal(again[0].weight, whole[0].weight)
+
+
+def test_without_the_random_numbers_a_resumed_training_differs(tmp_path, monkeypatch):
+    """The control: forget one part of the checkpoint, and the numbers change."""
+    options = {"epochs": 6, "learning_rate": 0.1, "checkpoint": tmp_path / "model.pt"}
+    with pytest.raises(KeyboardInterrupt):
+        fit(noisy(), interrupted_at(6), data(), **options)
+    monkeypatch.setattr(torch, "set_rng_state", lambda state: None)
+    assert fit(noisy(start=1), squared, data(), **options) != fit(noisy(), squared, data(), epochs=6, learning_rate=0.1)  # fmt: skip
+
+
+def scripted(losses):
+    """A loss that takes given values, one for each epoch of one batch."""
+    values = iter(losses)
+    return lambda model, x, y: model(x).sum() * 0 + next(values)
+
+
+@pytest.mark.parametrize(
+    ("losses", "epochs"),
+    [
+        ([1.0] * 10, 4),  # flat from the start
+        ([0.9**i for i in range(10)], 10),  # the control: falling
+        (
+            [1, 0.995, 0.9, 0.895, 0.892, 0.8911, 0.1, 0.1, 0.1, 0.1],
+            6,
+        ),  # less than 1 % below the best is no fall
+        ([1, 2, 2, 0.5, 1, 1, 0.4, 1, 1, 0.3], 10),  # never three in a row
+    ],
+    ids=["flat", "falling", "slow", "with falls between"],
+)
+def test_plateau_stops_when_the_loss_no_longer_falls(tmp_path, losses, epochs):
+    call = lambda loss, **more: fit(nn.Linear(3, 1).double(), loss, data(50), epochs=10, plateau=3, **more)
+    assert len(call(scripted(losses))) == epochs
+    assert len(fit(nn.Linear(3, 1).double(), scripted(losses), data(50), epochs=10)) == 10
+    with pytest.raises((StopIteration, RuntimeError)):
+        call(scripted(losses[: epochs - 1]), checkpoint=tmp_path / "model.pt")
+    rest = losses[epochs - 1 :]
+    assert (
+        len(call(scripted(rest), checkpoint=tmp_path / "model.pt")) == epochs
+    )  # the count goes on after a break
+    assert len(call(scripted([]), checkpoint=tmp_path / "model.pt")) == epochs  # and knows that it was done
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 1}, "seed 0, not 1"),
+        ({"epochs": 3}, "epochs 2, not 3"),
+        ({"batch_size": 10}, "batch_size 50, not 10"),
+        ({"learning_rate": 0.5}, "learning_rate"),
+        ({"plateau": 2}, "plateau None, not 2"),
+        ({"tensors": data(80)}, "number of examples 90, not 80"),
+        ({"model": nn.Linear(3, 1)}, "model's weight torch.float64 .* not torch.float32"),
+        ({"model": nn.Linear(3, 1, bias=False).double()}, "model's bias .* not None"),
+        ({"model": nn.Sequential(nn.Linear(3, 1)).double()}, "model's 0.weight None, not"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, words):
+    options = {"model": nn.Linear(3, 1).double(), "loss": squared, "tensors": data(), "epochs": 2}
+    options["checkpoint"] = tmp_path / "model.pt"
+    fit(**options)
+    with pytest.raises(ValueError, match=f"checkpoint: .*{words}.*delete it"):
+        fit(**options | change)
+
+
+class Planted:
+    """What a file with a pickle might do: make a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_damaged_checkpoint_is_refused_and_runs_nothing(tmp_path):
+    path, planted = tmp_path / "model.pt", tmp_path / "planted"
+    train = lambda: fit(nn.Linear(3, 1).double(), squared, data(), epochs=2, checkpoint=path)
+    train()
+    whole = path.read_bytes()
+    weight = torch.load(path, weights_only=True)["model"]["weight"].numpy().tobytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(weight)] ^= 1  # one bit of one weight
+    for content in (b"", whole[: len(whole) // 2], b"no file of torch's", bytes(flipped)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"checkpoint: .* is damaged; delete it"):
+            train()
+    for content in ({"model": {}}, [1, 2], Planted(planted)):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=r"checkpoint: .* is damaged; delete it"):
+            train()
+    assert not planted.exists()
+    path.unlink()
+    train()  # the control: without it all is well
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -65,9 +209,10 @@ def test_every_example_is_seen_once_an_epoch_and_the_mean_counts_examples():
         (lambda m: fit(m, squared, (torch.ones(3, 3), torch.ones(2, 1)), epochs=1), r"\[3, 2\]"),
         (lambda m: fit(m, squared, data(), epochs=0), "epochs"),
         (lambda m: fit(m, squared, data(), epochs=1, batch_size=0), "batch_size"),
+        (lambda m: fit(m, squared, data(), epochs=1, plateau=0), "plateau"),
         (lambda m: fit(m, lambda m, x, y: squared(m, x, y) / 0, data(), epochs=1), "loss: is"),
     ],
-    ids=["none", "lengths", "epochs", "batch", "not finite"],
+    ids=["none", "lengths", "epochs", "batch", "plateau", "not finite"],
 )
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):

@@ -1,0 +1,111 @@
+"""MNIST: handwritten digits, fetched once from their public home."""
+
+import gzip
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pooch
+import torch
+
+__all__ = ["mnist"]
+
+HOME = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+FILES = {  # name: checksum, and how many axes the array has
+    "train-images-idx3-ubyte.gz": ("md5:f68b3c2dcbeaaa9fbdd348bbdeb94873", 3),
+    "train-labels-idx1-ubyte.gz": ("md5:d53e105ee54ea40749a09fcbcd1e9432", 1),
+}
+
+
+def mnist(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the 60,000 training images of MNIST and what they are.
+
+    The first call fetches 10 MB into the user's cache folder, checks them, and later calls read them there. Where there is no
+    network, the environment variable ``GDL_MNIST`` names a local ``.npz`` with arrays ``images``, uint8 of shape (n, 28, 28),
+    and ``labels``, integers of shape (n,).
+
+    Parameters
+    ----------
+    dtype : torch.dtype, optional
+        Type of the images.
+
+    Returns
+    -------
+    images : tensor of shape (60000, 1, 28, 28)
+        Ink from 0 (paper) to 1, in steps of 1/255; rows run downwards.
+    labels : int64 tensor of shape (60000,)
+        The digit each was meant to be, 0 to 9.
+
+    Raises
+    ------
+    ValueError
+        If a file is damaged, or not what is described above.
+    OSError
+        If the files cannot be fetched, or ``GDL_MNIST`` names no file.
+
+    Notes
+    -----
+    MNIST is by Yann LeCun and Corinna Cortes, CC BY-SA 3.0.
+    """
+    local = os.environ.get("GDL_MNIST")
+    images, labels = _read_npz(Path(local)) if local else (_read_idx(*_fetch(name)) for name in FILES)
+    if images.shape[1:] != (28, 28) or images.dtype != np.uint8 or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"mnist: got images {images.dtype} {images.shape} and labels {labels.shape}; "
+            "uint8 (n, 28, 28) and (n,) are needed"
+        )
+    if labels.dtype.kind not in "iu" or not np.isin(labels, range(10)).all():
+        raise ValueError(
+            f"mnist: got labels {labels.dtype} {np.unique(labels)[:20]}; they must be integers from 0 to 9"
+        )
+    return torch.tensor(images, dtype=dtype)[:, None] / 255, torch.tensor(labels, dtype=torch.int64)
+
+
+def _fetch(name: str) -> tuple[Path, int]:
+    """Return where the file is, fetched and checked if it was not there, and its array's number of axes."""
+    checksum, axes = FILES[name]
+    try:
+        path = pooch.retrieve(HOME + name, known_hash=checksum, fname=name, path=pooch.os_cache("gdl_utils"))
+    except OSError as error:  # what requests raises is one
+        raise OSError(
+            f"mnist: {HOME}{name} could not be fetched ({error}); "
+            "without a network, let the environment variable GDL_MNIST name a local .npz"
+        ) from error
+    return Path(path), axes
+
+
+def _read_idx(path: Path, axes: int) -> np.ndarray:
+    """Read an array of bytes: two zeros, 8 for "bytes", the number of axes, their lengths (big-endian), the values."""
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"mnist: {path} is damaged ({error}); delete it") from error
+    start = 4 + 4 * axes
+    shape = np.frombuffer(content[4:start], dtype=">u4", count=axes if len(content) >= start else 0)
+    if content[:4] != bytes([0, 0, 8, axes]) or len(content) != start + shape.prod(dtype=int):
+        raise ValueError(
+            f"mnist: {path} is damaged: {len(content)} bytes that begin with {content[:4]!r}; delete it"
+        )
+    return np.frombuffer(content[start:], dtype=np.uint8).reshape(shape)
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    if not path.is_file():
+        raise FileNotFoundError(f"GDL_MNIST: there is no file {path}")
+    try:
+        with np.load(path, allow_pickle=False) as file:  # a pickle could run anything
+            return file["images"], file["labels"]
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise ValueError(
+            f"GDL_MNIST: {path} is no .npz with arrays `images` and `labels`, or it is damaged ({error})"
+        ) from error

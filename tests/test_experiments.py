@@ -1,0 +1,186 @@
+"""The experiments: equal arms, and a run that is killed in the middle goes on as if it had not been."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gdl_utils.domains import hexagonal_grid, square_grid
+from gdl_utils.groups import dihedral
+
+FOLDER = Path(__file__).parents[1] / "experiments"
+EPOCHS = 80
+OPTIONS = [
+    "--arms",
+    "CNN",
+    "p4",
+    "--training",
+    "upright",
+    "--examples",
+    "20",
+    "--epochs",
+    str(EPOCHS),
+    "--seeds",
+    "1",
+]
+
+
+def call(folder, *more):
+    script = FOLDER / "rotated_digits.py"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    return subprocess.Popen(
+        [sys.executable, script, *OPTIONS, "--out", folder / "out.json", *more],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def records(folder):
+    content = json.loads((folder / "out.json").read_text(encoding="utf-8"))
+    return [
+        {key: value for key, value in record.items() if key != "seconds"} for record in content["records"]
+    ]
+
+
+def finish(process):
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    return log
+
+
+def test_a_killed_run_goes_on_and_loses_at_most_one_epoch(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir(), killed.mkdir()
+    name = f"out_p4_upright_20_0_{EPOCHS}"
+    log = finish(call(whole))
+    assert f"{name}: trained epochs 1 to {EPOCHS}\n" in log and log.endswith("all done\n")
+
+    first = call(killed)
+    checkpoint = killed / ".cache" / f"{name}.pt"
+    while not checkpoint.exists():  # the second run has saved its first epoch
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.002)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    saved = len(torch.load(checkpoint, weights_only=True)["history"])
+    assert 1 <= saved < EPOCHS, "the kill came too late to tell anything"
+    assert len(records(killed)) == 1  # the first run is recorded, and the file is whole
+
+    log = finish(call(killed))
+    assert f"{name}: trained epochs {saved + 1} to {EPOCHS}\n" in log
+    assert "CNN" not in log  # what is done is not done again
+    assert records(killed) == records(whole)
+    assert not list((killed / ".cache").iterdir())
+    head = json.loads((killed / "out.json").read_text(encoding="utf-8"))
+    assert {"date", "command", "machine", "versions", "duration_s", "settings"} <= head.keys()
+    assert not checks(records(whole))
+
+
+def checks(found):
+    """What is wrong with the records of the two arms."""
+    cnn, p4 = found
+    exact = max(p4["exactness"].values()) < 1e-12 and p4["error"]["turned"] == p4["error"]["upright"]
+    broken = min(cnn["exactness"].values()) > 1e-2  # the control: without the group the same measure sees it
+    return [] if exact and broken else found
+
+
+@pytest.fixture(scope="module")
+def script():
+    sys.path.insert(0, str(FOLDER))  # where the script finds its helper
+    spec = importlib.util.spec_from_file_location("rotated_digits", FOLDER / "rotated_digits.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.path.remove(str(FOLDER))
+
+
+@pytest.mark.parametrize("layers", [3, 4])
+def test_all_arms_have_equal_numbers_of_parameters(script, layers):
+    counts = {
+        arm: sum(p.numel() for p in script.network(kernel, width, layers).parameters())
+        for arm, (kernel, width, _) in script.arms().items()
+    }
+    assert max(counts.values()) < 1.05 * min(counts.values()), counts
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist"])
+def test_arms_are_invariant_to_their_group_and_the_others_are_not(script, data, rng):
+    for arm, (kernel, width, group) in script.arms().items():
+        torch.manual_seed(0)
+        space = script.grid(data, group)
+        mask = torch.from_numpy(space.domain.mask)
+        images = torch.rand(2, 1, *space.shape, generator=rng) * mask
+        error = script.exactness(script.network(kernel, width, script.LAYERS[data]), images, space)
+        assert error < 1e-12 if arm in ("p4", "p4m", "p6") else error > 1e-3, arm
+
+
+def test_the_wrong_group_is_none_of_the_squares(script):
+    wrong, right = script.wrong_group(), square_grid(3, dihedral(4))
+    symmetries = {tuple(move) for move in right.permutation.tolist()}
+    assert [tuple(move) in symmetries for move in wrong.permutation.tolist()] == [True, False, False, False]
+    cycles = lambda domain: sorted(len(set(domain.permutation[:, u].tolist())) for u in range(9))
+    assert cycles(wrong) == cycles(square_grid(3, wrong.group)) == [1] + 8 * [4]
+
+
+def test_pooling_on_hexagons_is_the_mean_of_seven(script, rng):
+    x = torch.rand(2, 3, 11, 11, generator=rng, dtype=torch.float64)
+    pooled = script.HexagonalPool()(x)
+    around = hexagonal_grid(3).points
+    for q, r in np.ndindex(5, 5):
+        seven = torch.stack([x[..., 2 * q + 1 + i, 2 * r + 1 + j] for i, j in around.tolist()])
+        assert torch.allclose(pooled[..., q, r], seven.mean(0), rtol=1e-12, atol=0)
+
+
+def test_the_sets_do_not_overlap_and_all_arms_see_the_same_images(script):
+    small, large, hexagons = (
+        script.prepared("digits", n, 3, h) for n, h in ((50, False), (1000, False), (50, True))
+    )
+    assert torch.equal(small["train rotated"][0], large["train rotated"][0][:50])
+    assert torch.equal(small["any angle"][1], hexagons["any angle"][1])
+    train, test = (large[name][0].flatten(1) for name in ("train upright", "upright"))
+    assert len(train) == 1000 and len(test) == 797
+    assert torch.cdist(train, test).min() > 0  # no image is in both
+    ink = lambda x: x.sum((1, 2, 3))
+    lost = (ink(large["train rotated"][0]) / ink(large["train upright"][0]) - 1).abs()
+    assert lost.max() < 0.02  # a turn by any angle keeps the ink
+    assert torch.allclose(ink(small["turned"][0]), ink(small["upright"][0]))
+    assert not torch.equal(small["turned"][0], small["upright"][0])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--examples", "1001"], "there are 1000"),
+        (["--examples", "10", "20"], "--epochs: got 1 numbers for 2"),
+    ],
+)
+def test_bad_input_is_named(script, tmp_path, monkeypatch, capsys, more, words):
+    options = [*OPTIONS, "--out", str(tmp_path / "out.json"), *more]
+    monkeypatch.setattr(sys, "argv", ["rotated_digits.py", *options])
+    with pytest.raises(SystemExit) as stopped:
+        script.main()
+    assert words in str(stopped.value) + capsys.readouterr().err
+
+
+def test_out_of_time_and_other_settings(script, tmp_path, monkeypatch, capsys):
+    options = [*OPTIONS, "--out", str(tmp_path / "out.json")]
+    call = lambda *more: (
+        monkeypatch.setattr(sys, "argv", ["rotated_digits.py", *options, *more]),
+        script.main(),
+    )
+    call("--minutes", "0")
+    assert "out of time; call again" in capsys.readouterr().out and not (tmp_path / "out.json").exists()
+    call("--arms", "CNN", "--epochs", "2")
+    assert len(records(tmp_path)) == 1
+    with pytest.raises(SystemExit, match="move it away"):
+        call("--batch-size", "10")
