@@ -499,6 +499,13 @@ def test_repeated_names_are_caught():
     assert repeated({"a": ["C06", "C06"]}) == {"C06": ["a", "a"]}
     source = "%matplotlib inline\ndef turn(x):\n    return x\nclass Net: pass"
     assert functions(new_notebook(cells=[new_code_cell(source)])) == {"turn", "Net"}
+    source = "class Net:\n    def forward(self, x):\n        return x"  # a method is no helper, its class is
+    assert functions(new_notebook(cells=[new_code_cell(source)])) == {"Net"}
+
+
+def test_a_bound_that_was_passed_counts_as_below_it_and_not_as_above():
+    assert meets("≤ 1e-12", "≤ 1e-12") and meets("0.3", "≥ 1e-06")
+    assert not meets("≤ 1e-12", "≥ 1e-06") and not meets("0.3", "≤ 1e-12")
 
 
 def test_prose_counts_what_a_reader_reads():

@@ -99,6 +99,17 @@ def test_the_audit_chart_marks_where_it_is_lost_and_nothing_where_it_is_not():
     assert axes[1].texts[0].xy == (0.3, 1)
 
 
+def test_the_audit_chart_says_when_fewer_elements_are_left_and_shares_equal_names():
+    rows = lambda *counts: tuple(AuditRow(f"{k}", "", (1, 4), "", n, 0.0) for k, n in enumerate(counts))
+    stride, none = Audit(rows(64, 16, 16), "Z", 1e-12), Audit(rows(64, 64, 64), "Z", 1e-12)
+    axes = audit_chart({"a stride": stride, "none": none}).axes
+    assert [[t.get_text().strip() for t in ax.texts] for ax in axes] == [["16 elements left"], []]
+    assert [len([t for t in ax.get_yticklabels() if t.get_text()]) for ax in axes] == [3, 0]
+    other = Audit(rows(64, 64), "Z", 1e-12)  # the control: not the same layers
+    axes = audit_chart({"three": none, "two": other}).axes
+    assert [len([t for t in ax.get_yticklabels() if t.get_text()]) for ax in axes] == [3, 2]
+
+
 def player(**changes):
     parts = {
         "frames": [segment((0, 0), (x, 10), "signal") for x in (0, 10)],
@@ -156,6 +167,7 @@ def test_marks_are_valid_svg_and_rounded():
         (lambda: player(frames=["x"], values=["0"], sentences=["s"]), "at least two frames"),
         (lambda: player(start=2), "there is no frame 2; give 0 to 1"),
         (lambda: player(alt=""), "must not be empty"),
+        (lambda: audit_chart({}), "audits: is empty"),
         (lambda: segment((0, 0), (1, 1), "blue"), "role: got 'blue'; the roles are ink, signal"),
     ],
 )

@@ -101,10 +101,10 @@ def audit(
     Notes
     -----
     An output is read as a signal with a group axis before the axes of space, or folded into the channels; as a signal without
-    one, with its channels before space or after it; as one of these, flattened; or as something that the group leaves alone. Where several fit the shape, the one with the
-    smallest error is taken: a layer that respects the group in any of these ways does respect it. After pooling on a torus, only
-    those shifts are tried that the smaller torus has, there and in all that follows: a stride of 2 leaves the even shifts, and the
-    number of elements tried says so.
+    one, with its channels before space or after it; as one of these, flattened; or as something that the group leaves alone. Where
+    several fit the shape, the one with the smallest error is taken: a layer that respects the group in any of these ways does
+    respect it. After pooling on a torus, only those shifts are tried that the smaller torus has, there and in all that follows: a
+    stride of 2 leaves the even shifts, and the number of elements tried says so.
 
     Examples
     --------

@@ -188,9 +188,8 @@ def audit_chart(audits: Mapping[str, Audit]) -> Figure:
     Returns
     -------
     matplotlib Figure
-        Layers run down, errors across on a logarithmic axis. Where equivariance is lost first, the layer is marked; so is
-        one after which fewer elements can be tried, as shifts after a stride. Models with the
-        same layers share the names on the left.
+        Layers run down, errors across on a logarithmic axis. Where equivariance is lost first, the layer is marked; so is one
+        after which fewer elements can be tried, as shifts after a stride. Models with the same layers share the names on the left.
 
     Raises
     ------

@@ -62,6 +62,10 @@ class GroupPool(nn.Module):
             raise ValueError(f"x: got shape {tuple(x.shape)}; (batch, channels, |G|, *space) is needed")
         return x.amax(2) if self.how == "max" else x.mean(2)
 
+    def extra_repr(self) -> str:
+        """Say how."""
+        return repr(self.how)
+
 
 class SpacePool(nn.Module):
     """Forget the position in space, and with ``group_axis`` that in the group too: the mean over all points.
