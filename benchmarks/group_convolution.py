@@ -92,6 +92,15 @@ def processor():
     return platform.processor() or platform.machine()
 
 
+def machine():
+    """Where and with what this is measured."""
+    return {
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "threads": torch.get_num_threads(),
+    }
+
+
 def main():
     import e2cnn
 
@@ -109,14 +118,8 @@ def main():
                 f"{o} ÷ ours {m:.2f} ({lo:.2f} to {hi:.2f})" for o, (lo, m, hi) in quartiles.items()
             )
             print(f"{name}, {what}: ours {ours:.2f} ms   {spread}")
-    report = {
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "e2cnn": e2cnn.__version__,
-        },
-        "threads": torch.get_num_threads(),
+    report = machine() | {
+        "e2cnn": e2cnn.__version__,
         "shape": {"batch": BATCH, "size": SIZE, "group": "C4"},
         "rounds": ROUNDS,
         "calls_per_round": CALLS,
