@@ -153,13 +153,11 @@ class Adjacency:
 
     def _csr(self, dtype: torch.dtype, row: int) -> torch.Tensor:
         """Return A (row = 1, the target) or its transpose (row = 0) in compressed rows."""
-        rows, order = self.edge_index[row].sort(stable=True)
-        start = torch.zeros(self.n + 1, dtype=torch.int64, device=rows.device)
-        start[1:] = torch.bincount(rows, minlength=self.n).cumsum(0)
-        columns, values = self.edge_index[1 - row][order], self.weight[order].to(dtype)
-        with warnings.catch_warnings():  # torch says once that these may change: the tests would tell
+        where, values = self.edge_index[[row, 1 - row]], self.weight.to(dtype)
+        matrix = torch.sparse_coo_tensor(where, values, (self.n, self.n), check_invariants=True)
+        with warnings.catch_warnings():  # torch says once that its support is new
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-            return torch.sparse_csr_tensor(start, columns, values, (self.n, self.n), check_invariants=True)
+            return matrix.coalesce().to_sparse_csr()  # an edge listed twice becomes one of twice the weight
 
 
 class _Product(torch.autograd.Function):
