@@ -551,3 +551,26 @@ def test_only_addresses_of_githubs_form_are_used(tmp_path, address, expected):
         site_url({"GDL_SITE_URL": "https://someone.github.io/a-book"}) == "https://someone.github.io/a-book/"
     )
     assert site_url({}) is None and site_url({"GDL_SITE_URL": "javascript:alert(1)"}) is None
+
+
+@pytest.mark.parametrize(
+    ("colours", "kept"), [(200, True), (4000, False)]
+)  # the control has more than a palette holds
+def test_a_figure_of_few_colours_loses_nothing_but_weight(colours, kept):
+    import base64
+    import io
+
+    import numpy as np
+    from notebooks import shrink_figures
+    from PIL import Image
+
+    shades = np.random.default_rng(0).integers(0, 256, (colours, 3), dtype=np.uint8)
+    pixels = shades[np.arange(120 * 120) % colours].reshape(120, 120, 3)
+    Image.fromarray(pixels).save(png := io.BytesIO(), "png")
+    data = {"image/png": base64.b64encode(png.getvalue()).decode()}
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data)])
+    shrink_figures(nbformat.v4.new_notebook(cells=[cell]))
+    smaller = base64.b64decode(cell.outputs[0].data["image/png"])
+    after = np.asarray(Image.open(io.BytesIO(smaller)).convert("RGB"))
+    assert np.array_equal(after, pixels) == kept
+    assert len(smaller) < len(png.getvalue())
