@@ -9,7 +9,7 @@ import pooch
 import pytest
 import torch
 
-from gdl_utils.data import centred, digits, hexagonal, mnist
+from gdl_utils.data import centred, digits, hexagonal, mnist, penguins
 from gdl_utils.domains import hexagonal_grid
 from gdl_utils.groups import cyclic, dihedral
 from gdl_utils.signals import SignalSpace
@@ -265,3 +265,12 @@ def test_hexagonal_covers_the_inscribed_circle_and_keeps_stacks_and_types():
 def test_bad_input_to_hexagonal_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call(torch.ones(5, 5))
+
+
+def test_the_second_penguin_is_the_first_one_moved_and_the_third_one_turned():
+    scene, bill = penguins()
+    assert scene.dtype == bill.dtype == torch.float64 and 0 <= scene.min() and scene.max() <= 1
+    first, lying = scene[:20, :20], scene[24:, 8:32].rot90(-1)[:20, :20]
+    assert torch.equal(scene.roll((-20, -36), (0, 1))[:20, :20], first)
+    assert torch.equal(lying, first) and not torch.equal(scene[24:44, 8:28], first)  # the control: not turned
+    assert torch.equal(first[2:9, 12:19], bill) and bill.std() > 0.1

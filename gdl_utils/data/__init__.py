@@ -4,5 +4,6 @@ from gdl_utils.data.digits import centred, digits
 from gdl_utils.data.graphs import karate_club, look_alikes, tetracubes
 from gdl_utils.data.hexagons import hexagonal
 from gdl_utils.data.mnist import mnist
+from gdl_utils.data.penguins import penguins
 
-__all__ = ["centred", "digits", "hexagonal", "karate_club", "look_alikes", "mnist", "tetracubes"]
+__all__ = ["centred", "digits", "hexagonal", "karate_club", "look_alikes", "mnist", "penguins", "tetracubes"]

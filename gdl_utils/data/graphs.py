@@ -44,7 +44,7 @@ def look_alikes() -> dict[str, tuple[torch.Tensor, torch.Tensor, int]]:
     Examples
     --------
     >>> {name: n for name, (_, _, n) in look_alikes().items()}
-    {'hexagon, two triangles': 6, 'decalin, bicyclopentyl': 10, 'two circulants': 10, 'rook, Shrikhande': 16}
+    {'hexagon, two triangles': 6, 'decalin, bicyclopentyl': 10, 'two rings with chords': 10, 'rook, Shrikhande': 16}
     """
     decalin = [*zip(range(10), [*range(1, 10), 0], strict=True), (0, 5)]
     pentagon = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 0)]
@@ -56,7 +56,7 @@ def look_alikes() -> dict[str, tuple[torch.Tensor, torch.Tensor, int]]:
     pairs = {
         "hexagon, two triangles": (nx.cycle_graph(6), nx.disjoint_union(*2 * [nx.cycle_graph(3)])),
         "decalin, bicyclopentyl": (nx.Graph(decalin), nx.Graph(bicyclopentyl)),
-        "two circulants": (nx.circulant_graph(10, [1, 2]), nx.circulant_graph(10, [1, 4])),
+        "two rings with chords": (nx.circulant_graph(10, [1, 2]), nx.circulant_graph(10, [1, 4])),
         "rook, Shrikhande": (
             nx.convert_node_labels_to_integers(nx.line_graph(nx.complete_bipartite_graph(4, 4))),
             nx.Graph(torus),
