@@ -89,20 +89,19 @@ class Map(FromChapters):
 
     def lines(self):
         for caption, files in parts(self.env.srcdir):
-            yield from (f"**{caption}**", "", "::::{grid} 1 1 2 2", ":gutter: 3", "")
+            yield from (f"**{caption}**", "", ":::::{grid} 1 1 2 2", ":gutter: 3", "")
             for chapter in map(read_chapter, files):
                 title = chapter.title.partition(":")[0]
                 yield from (
-                    f":::{{grid-item-card}} [{title}]({chapter.name}.ipynb)",
+                    f"::::{{grid-item-card}} [{title}]({chapter.name}.ipynb)",
                     "",
                     chapter.question,
                     "",
-                    "+++",
                 )
-                for part in ON_THE_MAP:
-                    yield f"*{part.split(' $')[0]}:* {chapter.card[part]}\\"
-                yield from (":::", "")
-            yield from ("::::", "")
+                yield ":::{card-footer}"
+                yield "\\\n".join(f"*{part.split(' $')[0]}:* {chapter.card[part]}" for part in ON_THE_MAP)
+                yield from (":::", "::::", "")
+            yield from (":::::", "")
 
 
 class Needs(FromChapters):

@@ -9,13 +9,31 @@ import re
 from docutils import nodes
 from docutils.statemachine import StringList
 from gdl_chapters import markdown, parts, read_chapter
+from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 MATHS = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)
 WORDS = re.compile(r"\\(?:text|operatorname|mathrm|begin|end)\s*\{[^}]*\}")
-LETTER = re.compile(
-    r"\\(?:alpha|beta|delta|theta|lambda|rho|sigma|omega|Omega|Phi|psi|varphi|varepsilon|tau)\b|(?<![\\A-Za-z])[A-Za-z]"
-)
+SPACING = {r"\,", r"\;", r"\!", r"\quad", r"\qquad", r"\bigl", r"\bigr", r"\textstyle"}
+ACCENTS = {r"\hat", r"\bar"}
+GREEK = {
+    rf"\{name}"
+    for name in [
+        "alpha",
+        "delta",
+        "theta",
+        "lambda",
+        "rho",
+        "sigma",
+        "tau",
+        "omega",
+        "Omega",
+        "Phi",
+        "psi",
+        "varphi",
+        "varepsilon",
+    ]
+}
 UNTOUCHED = (
     nodes.literal,
     nodes.literal_block,
@@ -25,6 +43,8 @@ UNTOUCHED = (
     nodes.math_block,
     nodes.raw,
     nodes.caption,
+    nodes.table,
+    addnodes.pending_xref,
 )
 
 
@@ -36,35 +56,57 @@ def chapters(root):
 # Symbols
 
 
-def maths(notebook):
-    """The formulas of a chapter, without the words in them and without accents' names."""
-    return [WORDS.sub(" ", block or inline) for block, inline in MATHS.findall(markdown(notebook))]
+def tokens(formula):
+    """A formula as a list of letters, commands and signs, without spaces and braces, and without the words in it."""
+    formula = re.sub(r"\{(?:\\text\{)?(in|out)\}?\}", r"\\to\1 ", formula)
+    found = re.findall(r"\\[A-Za-z]+|\\.|[^\s{}]", WORDS.sub(" ", formula))
+    return [token for token in found if token not in SPACING]
 
 
-def symbol_pattern(symbol):
-    """Find a symbol in formulas: alone, not as a part of a longer one; an index ``n`` stands for numbers too."""
-    pattern = re.escape(re.sub(r"\s", "", symbol)).replace("_n", r"_(?:n|\{n|\d)").replace(r"\{n|", r"\{n|")
-    pattern = re.sub(r"_(\w)$", r"_\\{?\1", pattern)
-    ends = r"(?![A-Za-z])" if "_" in symbol or not symbol.isalpha() else r"(?![A-Za-z_])"
-    return re.compile(r"(?<![A-Za-z\\])" + pattern + ends)
+def formulas_of(notebook):
+    """The formulas of a chapter, each as its tokens."""
+    return [tokens(block or inline) for block, inline in MATHS.findall(markdown(notebook))]
+
+
+def uses(formula, symbol):
+    """Whether a formula has a symbol; a letter with an index is another symbol, and an index ``n`` stands for numbers too."""
+    n = len(symbol)
+    for start in range(len(formula) - n + 1):
+        found, after = formula[start : start + n], formula[start + n : start + n + 1]
+        same = all(
+            x == y or (y == "n" and k and symbol[k - 1] == "_" and x.isdigit())
+            for k, (x, y) in enumerate(zip(found, symbol, strict=True))
+        )
+        if (
+            same
+            and not (after == ["_"] and "_" not in symbol)
+            and (start == 0 or formula[start - 1] not in ACCENTS)
+        ):
+            return True
+    return False
 
 
 def first_chapter(symbol, formulas):
-    """Name of the first chapter whose formulas have the symbol; ``formulas`` is ``{name: [formula, …]}``, in order."""
-    pattern = symbol_pattern(symbol)
+    """Name of the first chapter whose formulas have the symbol; ``formulas`` is ``{name: [tokens, …]}``, in order."""
+    wanted = tokens(symbol)
     return next(
-        (name for name, all in formulas.items() if any(pattern.search(re.sub(r"\s", "", f)) for f in all)),
-        None,
+        (name for name, all in formulas.items() if any(uses(formula, wanted) for formula in all)), None
     )
+
+
+def letters(formula):
+    """The letters in a formula, Latin and Greek, without indices, accents and functions such as the sine."""
+    return {token for token in formula if re.fullmatch(r"[A-Za-z]", token) or token in GREEK}
 
 
 def notation(lines):
     """``([symbol, …], meaning, code)`` of each line ``symbol; symbol | meaning | code``."""
-    rows = [[part.strip() for part in line.split(" | ")] for line in lines if line.strip()]
-    return [
-        ([symbol.strip() for symbol in first.split(";")], meaning, *rest, "")[:3]
-        for first, meaning, *rest in rows
+    rows = [
+        [part.strip() for part in line.strip().removesuffix("|").split(" | ")]
+        for line in lines
+        if line.strip()
     ]
+    return [([symbol.strip() for symbol in first.split(";")], *rest, "")[:3] for first, *rest in rows]
 
 
 class Notation(SphinxDirective):
@@ -72,14 +114,21 @@ class Notation(SphinxDirective):
 
     def run(self):
         files = chapters(self.env.srcdir)
-        formulas = {file.stem: maths(file) for file in files}
+        formulas = {file.stem: formulas_of(file) for file in files}
         titles = {file.stem: read_chapter(file).title.partition(":")[0] for file in files}
         text = ["| symbol | meaning | first in | in `gdl_utils` |", "|---|---|---|---|"]
         for symbols, meaning, code in notation(self.content):
+            unused = [symbol for symbol in symbols if first_chapter(symbol, formulas) is None]
+            if unused:
+                raise self.error(f"no chapter's formulas have {', '.join(unused)}")
             name = first_chapter(symbols[0], formulas)
-            if name is None:
-                raise self.error(f"{symbols[0]}: no chapter's formulas have it")
-            text.append(f"| ${', '.join(symbols)}$ | {meaning} | [{titles[name]}]({name}.ipynb) | {code} |")
+            shown = (
+                ", ".join(symbols)
+                .replace("|", r"\vert ")
+                .replace("{in}", r"{\text{in}}")
+                .replace("{out}", r"{\text{out}}")
+            )
+            text.append(f"| ${shown}$ | {meaning} | [{titles[name]}]({name}.ipynb) | {code} |")
         container = nodes.container()
         self.state.nested_parse(StringList(text, self.env.docname), self.content_offset, container)
         return container.children
@@ -95,36 +144,47 @@ def term_pattern(term):
 
 
 def in_prose(text):
-    """Whether a piece of text is prose: no code, formula, heading or link, and not in the box of objectives."""
+    """Whether a piece of text is prose: no code, formula, heading, link or table, and outside of the box of objectives and the
+    list of further reading.
+    """
     node = text.parent
     while node is not None:
-        if isinstance(node, UNTOUCHED) or "tip" in node.get("classes", []):
+        if (
+            isinstance(node, UNTOUCHED)
+            or "tip" in node.get("classes", [])
+            or "further-reading" in node.get("ids", [])
+        ):
             return False
         node = node.parent
     return True
 
 
-def first_use(doctree, pattern):
-    """The first piece of prose that uses a term, and the match; or None."""
+def first_use(doctree, words):
+    """The first piece of prose that uses one of the words of a term, and the match; or None."""
     for text in doctree.findall(nodes.Text):
-        if (match := pattern.search(text)) and in_prose(text):
-            return text, match
+        found = [match for word in words if (match := term_pattern(word).search(text))]
+        if found and in_prose(text):
+            return text, min(found, key=lambda match: match.start())
     return None
 
 
 def glossary(env):
-    """``{term: (page, anchor)}``; of several words for one thing each is a term."""
-    objects = env.get_domain("std").objects
-    return {name: where for (kind, name), where in objects.items() if kind == "term"}
+    """``[(page, anchor, [term, …]), …]``: several words for one thing are one entry, whose first word is its anchor."""
+    pages = {page for (kind, _), (page, _) in env.get_domain("std").objects.items() if kind == "term"}
+    return [
+        (page, item.next_node(nodes.term)["ids"][0], [term.astext() for term in item.findall(nodes.term)])
+        for page in sorted(pages)
+        for listed in env.get_doctree(page).findall(addnodes.glossary)
+        for item in listed.findall(nodes.definition_list_item)
+    ]
 
 
 def link_terms(app, doctree, docname):
     """In a chapter, link each term where it is used first; longer terms before the words that they contain."""
     if docname not in {f"book/{file.stem}" for file in chapters(app.srcdir)}:
         return
-    linked = set()
-    for term, (page, anchor) in sorted(glossary(app.env).items(), key=lambda item: -len(item[0])):
-        found = None if anchor in linked else first_use(doctree, term_pattern(term))
+    for page, anchor, words in sorted(glossary(app.env), key=lambda entry: -len(entry[2][0])):
+        found = first_use(doctree, words)
         if found is None:
             continue
         text, match = found
@@ -132,36 +192,26 @@ def link_terms(app, doctree, docname):
         link = nodes.reference("", match[0], refuri=target, internal=True, classes=["gdl-term"])
         before, after = nodes.Text(text[: match.start()]), nodes.Text(text[match.end() :])
         text.parent.replace(text, [piece for piece in (before, link, after) if piece.astext()])
-        linked.add(anchor)
 
 
 def say_where(app, doctree, docname):
     """In the glossary, say in which section of the book a term is used first."""
-    entries = {}
-    for term, (page, anchor) in glossary(app.env).items():
-        if page == docname:
-            entries.setdefault(anchor, []).append(term)
-    if not entries:
-        return
-    pages = [f"book/{file.stem}" for file in chapters(app.srcdir)]
+    entries = {anchor: words for page, anchor, words in glossary(app.env) if page == docname}
+    pages = [f"book/{file.stem}" for file in chapters(app.srcdir)] if entries else []
     trees = {page: app.env.get_doctree(page) for page in pages}
     for item in doctree.findall(nodes.definition_list_item):
-        anchors = [id for term in item.findall(nodes.term) for id in term["ids"]]
-        words = [term for anchor in anchors for term in entries.get(anchor, [])]
-        for page in pages if words else ():
-            uses = [use for word in words if (use := first_use(trees[page], term_pattern(word)))]
-            if uses:
-                section = uses[0][0].parent
-                while not isinstance(section, nodes.section):
-                    section = section.parent
-                title = app.env.titles[page].astext().partition(":")[0]
-                target = f"{app.builder.get_relative_uri(docname, page)}#{section['ids'][0]}"
-                link = nodes.reference("", title, refuri=target, internal=True)
-                item[-1][-1] += [nodes.Text(" → "), link]
-                break
-        else:
-            if words:
-                raise ValueError(f"glossary: no chapter uses {' or '.join(words)}")
+        anchor = next(iter(item.next_node(nodes.term)["ids"]), None)
+        uses = ((page, first_use(trees[page], entries[anchor])) for page in pages if anchor in entries)
+        page, found = next(((page, found) for page, found in uses if found), (None, None))
+        if found:
+            section = found[0].parent
+            while not isinstance(section, nodes.section):
+                section = section.parent
+            title = app.env.titles[page].astext().partition(":")[0]
+            target = f"{app.builder.get_relative_uri(docname, page)}#{section['ids'][0]}"
+            item[-1][-1] += [nodes.Text(" → "), nodes.reference("", title, refuri=target, internal=True)]
+        elif anchor in entries:
+            raise ValueError(f"glossary: no chapter uses {entries[anchor][0]!r}")
 
 
 def setup(app):

@@ -1,21 +1,29 @@
 """Execute the book's notebooks and keep them normalised: what is committed is what ran, byte for byte.
 
-python _ext/notebooks.py execute book/*.ipynb    run each one, then replace it, or leave it untouched
+python _ext/notebooks.py execute book/*.ipynb    run each one, then replace it, or leave it untouched; of those that are
+                                                 in the table of contents, write time and memory into book/running.md
 python _ext/notebooks.py check book/*.ipynb      name those that are not normalised; exit 1 if there are any
 """
 
 import base64
 import io
 import os
+import platform
+import re
 import sys
 import time
 from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
+import yaml
 from nbstripout import strip_output
 from PIL import Image
 
+ROOT = Path(__file__).parents[1]
+RUNNING = ROOT / "book" / "running.md"
+BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+ROW = re.compile(r"\| \[.*\]\((\w+)\.ipynb\) \| (\d+) s \| (\d+) MiB \|")
 TIMEOUT = 120  # seconds for one cell
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # What differs from machine to machine, or from run to run, and tells a reader nothing.
@@ -60,7 +68,7 @@ def shrink_figures(notebook):
 
 
 def execute(path):
-    """Run one notebook in its own folder and replace it. Returns a line to print, and whether all went well."""
+    """Run one notebook in its own folder and replace it. Returns a line to print, and seconds and MiB if all went well."""
     import resource
 
     from nbclient import NotebookClient
@@ -80,7 +88,7 @@ def execute(path):
     except Exception as error:  # noqa: BLE001  # a cell that raised, one that ran too long, a kernel that died
         return (
             f"{path}: cell {at[0]} failed, the notebook is left as it was\n{type(error).__name__}: {error}",
-            False,
+            None,
         )
     unfinished = path.with_name(f".{path.name}.tmp")
     try:
@@ -92,7 +100,43 @@ def execute(path):
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (
         2**20 if sys.platform == "darwin" else 2**10
     )
-    return f"{path}: {time.perf_counter() - start:.1f} s, {peak:.0f} MiB", True
+    seconds = time.perf_counter() - start
+    return f"{path}: {seconds:.1f} s, {peak:.0f} MiB", (seconds, peak)
+
+
+def listed():
+    """The notebooks of the table of contents, in its order."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    files = [ROOT / f"{entry['file']}.ipynb" for part in toc["parts"] for entry in part["chapters"]]
+    return [file for file in files if file.exists()]
+
+
+def rows_of(page):
+    """``{name: (seconds, MiB)}`` as the page has it."""
+    return {name: (int(seconds), int(peak)) for name, seconds, peak in ROW.findall(page)}
+
+
+def with_rows(page, measured):
+    """The page with its table renewed: what was measured now, and what it had for the other notebooks."""
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    rows = rows_of(page) | {name: (round(s), round(peak)) for name, (s, peak) in measured.items()}
+    lines = ["| notebook | time | memory |", "|---|---:|---:|"]
+    total = 0
+    for file in listed():
+        if file.stem in rows:
+            title = nbformat.read(file, as_version=4).cells[0].source.splitlines()[0]
+            seconds, peak = rows[file.stem]
+            total += seconds
+            lines.append(
+                f"| [{title.removeprefix('# ').partition(':')[0]}]({file.name}) | {seconds} s | {peak} MiB |"
+            )
+    lines += [
+        f"| all | {total} s | |",
+        "",
+        f"Measured with Python {platform.python_version()} on {os.cpu_count()} cores.",
+    ]
+    return before + BEGIN + "\n".join(lines) + "\n" + END + after
 
 
 def is_normalised(path):
@@ -103,13 +147,18 @@ def is_normalised(path):
 def main(command=None, *paths):
     paths = [Path(path) for path in paths]
     if command == "execute" and paths:
-        good = True
+        measured, ours = {}, {file.resolve() for file in listed()}
         # A fresh process each, so that the peak of memory is its own.
         with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-            for line, passed in pool.imap(execute, paths):
+            for path, (line, found) in zip(paths, pool.imap(execute, paths), strict=True):
                 print(line, flush=True)
-                good = good and passed
-        return 0 if good else 1
+                measured[path] = found
+        if known := {
+            path.stem: found for path, found in measured.items() if found and path.resolve() in ours
+        }:
+            page = RUNNING.read_text(encoding="utf-8")
+            RUNNING.write_text(with_rows(page, known), encoding="utf-8", newline="\n")
+        return 0 if all(measured.values()) else 1
     if command == "check" and paths:
         bad = [path for path in paths if not is_normalised(path)]
         for path in bad:

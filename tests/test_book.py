@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "_ext"))
 
 from gdl_claims import MIME, verdict_in
-from notebooks import is_normalised, serialise
+from notebooks import RUNNING, is_normalised, listed, rows_of, serialise, with_rows
 
 NOTEBOOKS = sorted(path for path in (ROOT / "book").rglob("*.ipynb") if not path.name.startswith(("_", ".")))
 CHAPTERS = [path for path in NOTEBOOKS if path.stem in {claim.chapter for claim in CLAIMS.values()}]
@@ -308,6 +308,26 @@ def test_toc_and_files_agree():
 @pytest.mark.parametrize("path", sorted((ROOT / "book").rglob("*.md")), ids=lambda path: path.stem)
 def test_page_has_alt_texts(path):
     assert markdown_alt_faults(path.read_text(encoding="utf-8")) == []
+
+
+def cost_faults(page, names):
+    """Notebooks that the page on running does not list, in order, or that take too long or too much."""
+    rows = rows_of(page)
+    faults = [] if list(rows) == names else [f"lists {list(rows)}, must list {names}"]
+    faults += [f"{name}: {s} s, {peak} MiB" for name, (s, peak) in rows.items() if s >= 60 or peak >= 1536]
+    return faults + ["all together: six minutes or more"] * (sum(s for s, _ in rows.values()) >= 360)
+
+
+def test_no_notebook_costs_much():
+    """What was measured when the notebooks were last executed; nothing is timed here."""
+    names = [file.stem for file in listed()]
+    page = RUNNING.read_text(encoding="utf-8")
+    assert cost_faults(page, names) == []
+    assert with_rows(page, {}).split("Measured")[0] == page.split("Measured")[0], "run: make notebooks"
+    assert cost_faults(page, names[1:]) != []
+    for bad in ((61, 100), (10, 1600), (59, 100)):  # too long, too much, and together too long
+        measured = dict.fromkeys(names if bad[0] == 59 else names[:1], bad)
+        assert cost_faults(with_rows(page, measured), names) != []
 
 
 def test_site_and_figures_use_one_palette():

@@ -269,7 +269,7 @@ def test_bad_input_to_hexagonal_is_named(call, error, words):
 
 def test_the_second_penguin_is_the_first_one_moved_and_the_third_one_turned():
     scene, bill = penguins()
-    assert scene.dtype == bill.dtype == torch.float64 and 0 <= scene.min() and scene.max() <= 1
+    assert scene.dtype == bill.dtype == torch.float64 and scene.min() >= 0 and scene.max() <= 1
     first, lying = scene[:20, :20], scene[24:, 8:32].rot90(-1)[:20, :20]
     assert torch.equal(scene.roll((-20, -36), (0, 1))[:20, :20], first)
     assert torch.equal(lying, first) and not torch.equal(scene[24:44, 8:28], first)  # the control: not turned
