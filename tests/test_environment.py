@@ -126,6 +126,18 @@ def workflow_faults(text, targets):
     return faults + [f"lacks {key}" for key in ("permissions",) if key not in data]
 
 
+def binder_faults(folder):
+    """Binder's own tool plans to install environment.yml, with its Python; nothing is downloaded or built."""
+    command = [sys.executable, "-m", "repo2docker", "--no-build", "."]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if run.returncode:
+        return [f"refused: {run.stderr.strip()}"]
+    faults = [] if '--file "environment.yml"' in run.stdout else ["environment.yml is not installed"]
+    asked = re.findall(r"^ *- (python=.*)$", (folder / "environment.yml").read_text(), re.MULTILINE)
+    planned = re.findall(r"environment for (python=\S*)", run.stderr)
+    return faults + [f"{planned}, and not {asked}"] * (planned != asked)
+
+
 def test_conda_names_what_pyproject_names():
     assert not conda_faults(ENVIRONMENT, PYPROJECT)
 
@@ -142,6 +154,48 @@ def test_no_installer_is_sent_elsewhere(name):
 def test_python_versions_agree():
     workflow = (ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8")
     assert not python_faults(PYPROJECT, (ROOT / "Makefile").read_text(encoding="utf-8"), workflow)
+
+
+@pytest.fixture
+def tracked(tmp_path):
+    """A copy of what is in the repository, as Binder gets it."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("this folder is not a git repository")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_binder_installs_the_environment(tracked):
+    assert binder_faults(tracked) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: replace(folder, "dependencies:", "dependencies: ["), "ParserError"),
+        (lambda folder: replace(folder, "name: gdl", "- gdl"), "ParserError"),
+        (lambda folder: replace(folder, "python=3.11", "python=3.99"), "not supported"),
+        (lambda folder: (folder / "binder").mkdir(), "environment.yml is not installed"),
+        (
+            lambda folder: (folder / "Dockerfile").write_text("FROM scratch"),
+            "environment.yml is not installed",
+        ),
+    ],
+    ids=["yaml", "list", "python", "other folder", "other file"],
+)
+def test_binder_files_that_are_broken_are_refused(tmp_path, spoil, message):
+    (tmp_path / "environment.yml").write_text(ENVIRONMENT)
+    assert binder_faults(tmp_path) == []
+    spoil(tmp_path)
+    assert message in "\n".join(binder_faults(tmp_path))
+
+
+def replace(folder, old, new):
+    (folder / "environment.yml").write_text(ENVIRONMENT.replace(old, new))
 
 
 def make_targets():
