@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
@@ -127,7 +128,7 @@ def test_a_player_is_well_formed_and_says_its_value():
     figure = ElementTree.fromstring(
         re.sub(r"<(style|script)\b.*?</\1>", "", html, flags=re.S).replace("disabled>", "/>")
     )
-    assert figure.get("class") == "gdl-player" and figure.find("svg").get("aria-label") == "A stick."
+    assert figure.get("class") == "gdl-player" and figure.find("div/svg").get("aria-label") == "A stick."
     slider = figure.find("div/input")
     assert (slider.get("value"), slider.get("max"), slider.get("aria-valuetext")) == ("1", "1", "10")
     assert figure.find("div/label").get("for") == slider.get("id")
@@ -142,7 +143,22 @@ def test_a_player_is_the_same_on_every_run_and_differs_with_its_frames():
     assert player()._repr_html_() == player()._repr_html_()
     identity = lambda p: re.search(r'id="(gdl-player-\w+)"', p._repr_html_())[1]
     assert identity(player()) != identity(player(frames=[segment((0, 0), (x, 9), "signal") for x in (0, 10)]))
-    assert "http" not in player()._repr_html_()
+    assert "http" not in player()._repr_html_().replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_players_image_for_untrusted_notebooks_is_its_starting_frame_in_colours_of_its_own():
+    html = player(frames=[text((1, 2), "it's a < b"), text((3, 4), "c")])._repr_html_()
+    image = re.search(r'</div><img alt="A stick." src="data:image/svg\+xml,([^"<>#&]*)"/>', html)
+    drawing = ElementTree.fromstring(unquote(image[1]))
+    words = drawing.findall("{http://www.w3.org/2000/svg}text")
+    assert [w.text for w in words] == ["it's a < b"] and (drawing.get("width"), drawing.get("height")) == (
+        "10",
+        "10",
+    )
+    assert "var(" not in unquote(image[1]) and "#0072B2" in unquote(image[1])
+    # It takes the drawing's place where styles are taken out, and not elsewhere.
+    assert '<div hidden="hidden"><svg' in html
+    assert "[hidden]{display:block!important}" in html and ".gdl-player>img{display:none}" in html
 
 
 def test_marks_are_valid_svg_and_rounded():

@@ -2,6 +2,9 @@
 
 A notebook computes the frames; the page gets them as small drawings, a slider and a few lines of script. Without script
 (an untrusted notebook, a printed page) the starting frame and its sentence stand there as plain picture and text.
+JupyterLab also takes styles and drawings out of an untrusted notebook. There an image of the frame, which the styles hide
+elsewhere, is what is left; what is marked as hidden, and shown by the styles elsewhere, is not. And it takes the arrow
+keys for itself, to go from heading to heading, unless an element says that it wants them.
 """
 
 import hashlib
@@ -9,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +26,7 @@ STYLE = (
     "<style>.gdl-player{--ink:var(--gdl-ink,var(--pst-color-text-base,var(--jp-ui-font-color0,%s)));"
     "--paper:var(--gdl-paper,var(--pst-color-background,var(--jp-layout-color0,%s)));"
     "margin:1rem 0;color:var(--ink);max-width:40rem}"
+    ".gdl-player>[hidden]{display:block!important}.gdl-player>img{display:none}"
     ".gdl-player svg{display:block;width:100%%;height:auto}"
     ".gdl-player .gdl-controls{display:flex;align-items:center;gap:.75rem;margin:.5rem 0}"
     ".gdl-player input{flex:1;min-width:6rem}.gdl-player output{min-width:4.5rem;text-align:right}"
@@ -34,6 +39,12 @@ STYLE = (
         f".gdl-player .{r}{{stroke:var(--gdl-{r},{s['color']});fill:var(--gdl-{r},{s['color']})}}"
         for r, s in ROLES.items()
     ),
+)
+# An image has no theme: dark ink on its own white paper.
+STILL = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %(width)d %(height)d' width='%(width)d' height='%(height)d' "
+    "style='--ink:%(ink)s;--paper:%(paper)s;background:%(paper)s'><style>text{fill:%(ink)s;font:13px sans-serif}"
+    ".ink{stroke:%(ink)s;fill:%(ink)s}%(roles)s</style>%(frame)s</svg>"
 )
 SCRIPT = (
     "<script>(()=>{const p=document.getElementById('%(id)s'),d=JSON.parse(p.querySelector('script[type]').textContent),"
@@ -110,14 +121,22 @@ class Player:
         value, sentence = escape(self.values[self.start]), escape(self.sentences[self.start])
         return (
             f'<figure class="gdl-player" id="{id}" role="group" aria-label="{escape(self.name)}: a picture to move">{STYLE}'
-            f'<svg viewBox="0 0 {self.size[0]} {self.size[1]}" role="img" aria-label="{escape(self.alt)}">'
-            f"{self.frames[self.start]}</svg>"
+            f'<div hidden="hidden"><svg viewBox="0 0 {self.size[0]} {self.size[1]}" role="img" aria-label="{escape(self.alt)}">'
+            f"{self.frames[self.start]}</svg></div>{self._still()}"
             f'<div class="gdl-controls"><label for="{id}-slider">{escape(self.name)}</label>'
             f'<input id="{id}-slider" type="range" min="0" max="{len(self.frames) - 1}" value="{self.start}" '
-            f'aria-valuetext="{value}" disabled><output for="{id}-slider">{value}</output></div>'
+            f'aria-valuetext="{value}" data-lm-suppress-shortcuts="true" disabled><output for="{id}-slider">{value}</output></div>'
             f'<figcaption aria-live="polite">{sentence}</figcaption>'
             f'<script type="application/json">{data}</script>{SCRIPT % {"id": id, "start": self.start}}</figure>'
         )
+
+    def _still(self) -> str:
+        """Return the starting frame as an image."""
+        roles = "".join(f".{r}{{stroke:{s['color']};fill:{s['color']}}}" for r, s in ROLES.items())
+        (width, height), frame = self.size, self.frames[self.start].replace('"', "'")
+        parts = {"width": width, "height": height, "ink": INK, "paper": PAPER, "roles": roles, "frame": frame}
+        source = "data:image/svg+xml," + quote(STILL % parts, safe=" /:=;,()'")
+        return f'<img alt="{escape(self.alt)}" src="{source}"/>'
 
 
 def polygon(loops: Sequence[ArrayLike], role: str, *, filled: float = 0.0, dashed: bool = False) -> str:
