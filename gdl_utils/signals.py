@@ -63,8 +63,9 @@ def regular(group: Group) -> Fibre:
     ValueError
         If the group has more than 2,000 elements, for which there is no product table.
     """
+    product = group.product
     matrices = np.zeros((len(group),) * 3)
-    for g, row in enumerate(group.product):
+    for g, row in enumerate(product):
         matrices[g, row, np.arange(len(group))] = 1
     return Fibre("regular", group, matrices)
 
@@ -169,7 +170,7 @@ class SignalSpace:
         Raises
         ------
         TypeError, IndexError
-            If g is no element's number.
+            If g is no element's number, or x holds integers where the fibre's matrices do not.
         ValueError
             If the last axes are not those of the space, or x is not 0 outside of the domain's mask.
         """
@@ -183,7 +184,16 @@ class SignalSpace:
         moved = self._move_points(g, x.flatten(-len(self.domain.shape))).unflatten(-1, self.domain.shape)
         if self.fibre.name == "trivial":
             return moved
-        rho = torch.as_tensor(self.fibre.matrices[g], dtype=x.dtype, device=x.device)
+        matrix = self.fibre.matrices[g]
+        if (
+            not x.dtype.is_floating_point
+            and not x.dtype.is_complex
+            and (not x.dtype.is_signed or (matrix % 1).any())
+        ):
+            raise TypeError(
+                f"x: got {x.dtype}; the {self.fibre.name} fibre adds multiples of values, give floating-point numbers"
+            )
+        rho = torch.as_tensor(matrix, dtype=x.dtype, device=x.device)
         axis = moved.ndim - len(self.shape)
         return torch.tensordot(rho, moved, dims=([1], [axis])).movedim(0, axis)
 
@@ -221,7 +231,7 @@ def rotate(
 
     Parameters
     ----------
-    x : tensor of shape (…, height, width)
+    x : float32 or float64 tensor of shape (…, height, width)
         The images; what lies outside them counts as 0.
     degrees : float
         Angle, counter-clockwise as the image is drawn (rows downwards).
@@ -236,6 +246,8 @@ def rotate(
 
     Raises
     ------
+    TypeError
+        If the images are not in float32 or float64.
     ValueError
         If x has fewer than two axes or the order is not 0 to 5.
 
@@ -245,6 +257,8 @@ def rotate(
     tensor([[2., 4.],
             [1., 3.]])
     """
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"x: got {x.dtype}; what lies between pixels needs float32 or float64")
     if x.ndim < 2:
         raise ValueError(f"x: got shape {tuple(x.shape)}; an image has a height and a width")
     if order not in range(6):
@@ -255,8 +269,7 @@ def rotate(
     back = np.array([[cos, sin], [-sin, cos]])  # the inverse turn of (row, column): where a value comes from
     offset = middle - back @ middle
     images = x.detach().cpu().reshape(-1, height, width).numpy()
-    turned = [
-        ndimage.affine_transform(image, back, offset=offset, order=order, mode="grid-constant")
-        for image in images
-    ]
-    return torch.from_numpy(np.stack(turned)).to(x.dtype).reshape(x.shape)
+    turned = np.empty_like(images)
+    for image, target in zip(images, turned, strict=True):
+        ndimage.affine_transform(image, back, offset=offset, order=order, mode="grid-constant", output=target)
+    return torch.from_numpy(turned).reshape(x.shape)

@@ -8,6 +8,7 @@ from torch import nn
 from gdl_utils.blueprint import Blueprint
 from gdl_utils.domains import cubic_grid, hexagonal_grid, nodes, square_grid, strand, torus
 from gdl_utils.equivariance import audit, respected
+from gdl_utils.figures import audit_chart
 from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
 from gdl_utils.intertwiners import equivariant_basis
 from gdl_utils.layers import GroupBatchNorm, GroupConv, LiftingConv, SolvedLinear, SpacePool, spatial
@@ -123,6 +124,74 @@ def test_the_symmetry_of_a_trained_network_is_a_subgroup():
     assert respected(plain, x, SignalSpace(square_grid(8, group))) == (0,)
 
 
+class Times(nn.Module):
+    """A factor for each point: it minds where things are, unless all are equal."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
+@pytest.mark.parametrize(("n", "pool"), [(28, 7), (27, 9), (33, 11), (35, 7)])
+def test_of_a_large_torus_there_are_shifts_to_try_after_every_stride(n, pool):
+    torch.manual_seed(0)
+    x, side = torch.randn(1, 1, n, n, dtype=torch.float64), n // pool
+    masked, plain = (
+        audit(nn.Sequential(nn.AvgPool2d(pool), Times(factor)).double(), x, torus(n))
+        for factor in (torch.rand(side, side, dtype=torch.float64), 2)
+    )
+    assert masked.lost_at == "1" and masked.rows[0].elements > 1
+    assert plain.lost_at is None and plain.rows[-1].elements > 1  # the control
+
+
+def test_a_reading_that_leaves_the_identity_alone_shows_nothing():
+    torch.manual_seed(0)
+    x = torch.randn(2, 1, 7, dtype=torch.float64)
+    assert audit(nn.Linear(7, 1).double(), x, cyclic(7)).lost_at is not None  # not "a cycle of 1"
+    mean = audit(nn.AdaptiveAvgPool1d(1), x, cyclic(7))  # the control
+    assert mean.lost_at is None and mean.rows[-1].elements == 7
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("factor", [0, float("nan"), float("inf"), 1])
+def test_an_output_that_is_dead_or_not_finite_counts_as_lost(factor, dtype):
+    report = audit(Times(factor), torch.randn(2, 1, 6, 6, dtype=dtype), cyclic(4))
+    assert report.lost_at == (None if factor == 1 else "model")  # the control: a factor of 1
+    assert factor == 1 or ("inf" in str(report) and audit_chart({"": report}))
+
+
+@pytest.mark.parametrize(
+    ("shape", "group"),
+    [((1, 1, 28, 28), torus(28, cyclic(4))), ((1, 1, 7), symmetric(7))],
+    ids=["6,272 elements", "5,040 elements"],
+)
+def test_groups_too_large_for_a_table_are_audited(shape, group):
+    x = torch.randn(shape, dtype=torch.float64)
+    assert audit(nn.ReLU(), x, group).lost_at is None
+    assert audit(Times(torch.rand(shape[-1], dtype=torch.float64)), x, group).lost_at == "model"
+
+
+def test_on_a_cycle_with_mirrors_the_group_axis_is_read():
+    torch.manual_seed(0)
+    model = LiftingConv(strand(3, cyclic(2)), 1, 4, padding=1, padding_mode="circular").double()
+    x, group = torch.randn(1, 1, 6, dtype=torch.float64), dihedral(6)
+    row = audit(model, x, group).rows[-1]
+    assert row.reading == "cycle of 6, group axis" and row.error <= 1e-12
+    plain = nn.Sequential(nn.Conv1d(1, 8, 3, padding=1, padding_mode="circular"), nn.Unflatten(1, (4, 2)))
+    assert audit(plain.double(), x, group).rows[-1].error > 0.1  # the control: two filters, no mirror images
+
+
+def test_a_group_that_the_cubic_grid_knows_moves_volumes():
+    torch.manual_seed(0)
+    x = torch.randn(1, 1, 4, 4, 4, dtype=torch.float64)
+    row = audit(nn.ReLU(), x, dihedral(4)).rows[-1]
+    assert row.reading == "cubic grid 4×4×4" and row.error <= 1e-12
+    assert audit(Times(torch.rand(4, dtype=torch.float64)), x, dihedral(4)).rows[-1].error > 0.1
+
+
 READ = [
     (
         lambda: nn.Sequential(LiftingConv(cubic_grid(3, octahedral()), 1, 2, padding=1), nn.ReLU()),
@@ -174,7 +243,7 @@ def test_strands_and_hexagons_are_audited_too():
     assert (
         audit(nn.Sequential(*layers).double(), x, cyclic(6)).lost_at == "2"
     )  # not masked again after the first
-    again = nn.Sequential(layers[0], nn.ReLU(), Masked(mask), layers[2]).double()
+    again = nn.Sequential(layers[0], nn.ReLU(), Times(mask), layers[2]).double()
     assert audit(again, x, cyclic(6)).lost_at is None
 
 
@@ -218,15 +287,6 @@ def test_a_transformer_is_exact_with_channels_last_and_lost_at_its_positions():
     assert report(True).lost_at == "positions"
 
 
-class Masked(nn.Module):
-    def __init__(self, mask):
-        super().__init__()
-        self.mask = mask
-
-    def forward(self, x):
-        return x * self.mask
-
-
 def test_the_audit_leaves_a_model_as_it_was():
     model = nn.Sequential(LiftingConv(P4, 1, 2), GroupBatchNorm(2), nn.ReLU(inplace=True)).double()
     model[1].eval()
@@ -246,6 +306,8 @@ def test_the_audit_leaves_a_model_as_it_was():
         (lambda: SpacePool(2)(torch.zeros(2, 3)), r"x: got shape \(2, 3\)"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 8, 6), cyclic(4)), r"x: got shape \(2, 1, 8, 6\)"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6).half(), cyclic(4)), "x: got torch.float16"),
+        (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6), cyclic(5)), "group: acts on no domain"),
+        (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6), cyclic(1)), "group: C₁ moves nothing"),
     ],
 )
 def test_bad_input_is_named(call, words):
@@ -265,7 +327,7 @@ def plane_network(grid, group, size):
     """Two group convolutions with normalisation; on hexagons masked before the average."""
     kernel = grid(3, group)
     layers = [LiftingConv(kernel, 1, 3), GroupConv(kernel, 3, 3)]
-    mask = Masked(torch.from_numpy(grid(size - 4, group).mask))
+    mask = Times(torch.from_numpy(grid(size - 4, group).mask))
     return Blueprint(
         [nn.Sequential(layer, GroupBatchNorm(3)) for layer in layers],
         invariant_pooling=nn.Sequential(mask, SpacePool(2, group_axis=True)),

@@ -86,6 +86,11 @@ def test_complex_and_integer_outputs_are_measured(rng):
         (lambda x, s: equivariance_error(lambda t: 0 * t, x, s, s), ValueError, r"\|f\(x\)\| = 0"),
         (lambda x, s: equivariance_error(lambda t: t / 0, x, s, s), ValueError, "finite, non-zero"),
         (
+            lambda x, s: equivariance_error(lambda t: t / (t[0, 0] == x[0, 0]), x, s, s),  # at g·x alone
+            ValueError,
+            "finite, non-zero",
+        ),
+        (
             lambda x, s: equivariance_error(lambda t: t, x, s, lambda y: y[:2]),
             ValueError,
             r"f\(g·x\) has shapes",

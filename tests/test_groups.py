@@ -46,6 +46,7 @@ def test_product_is_composition_of_the_permutations(group):
     for g in range(0, len(group), 7):
         for h in range(0, len(group), 5):
             assert np.array_equal(p[group.product[g, h]], p[g][p[h]])  # first h, then g
+            assert group.times(g, h) == group.product[g, h]
     assert group.is_abelian == np.array_equal(group.product, group.product.T)
 
 
@@ -81,7 +82,7 @@ def test_dihedral_has_turns_then_mirrored_turns(n):
 
 @pytest.mark.parametrize("n", range(1, 7))
 def test_symmetric_has_all_orders(n):
-    assert len(symmetric(n)) == factorial(n)
+    assert len(symmetric(n)) == factorial(n) == len(set(symmetric(n).labels))
     assert symmetric(n).is_abelian == (n <= 2)
 
 
@@ -132,6 +133,7 @@ def test_tables_are_lazy_read_only_and_limited():
     assert len(big) == lcm(*lengths) > 2_000
     with pytest.raises(ValueError, match="2,233 elements, and tables are made up to 2,000"):
         _ = big.product
+    assert big.times(2_000, 233) == 0  # the powers of one element, by their exponents
     with pytest.raises(ValueError, match="read-only"):
         cyclic(3).product[0, 0] = 1
 
@@ -149,6 +151,9 @@ def test_equality_is_by_content():
         (lambda: Group([[0.0, 1.0]]), TypeError, r"generators\[0\]: got values of type float64"),
         (lambda: Group([[0, 1], [0, 1, 2]]), ValueError, r"act on \[2, 3\] points"),
         (lambda: Group([[1, 0]], names="ab"), ValueError, "names: got 2 for 1"),
+        (lambda: Group([[1, 0, 2], [0, 2, 1]], names="aa"), ValueError, "names: got .*must differ"),
+        (lambda: Group([[1, 0]], names="e"), ValueError, "names: got .*'e'"),
+        (lambda: cyclic(4).times(4, 0), IndexError, "C₄ has no element 4"),
         (lambda: Group([np.roll(np.arange(9), 1), [1, 0, *range(2, 9)]]), ValueError, "more than 50,000"),
         (lambda: cyclic(0), ValueError, "n: got 0"),
         (lambda: cyclic(2.5), TypeError, "n: got 2.5"),

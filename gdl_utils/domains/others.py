@@ -99,8 +99,9 @@ def cycle(n: int, group: Group | None = None) -> Domain:
             else None
         )
 
+    mirrors = dihedral(1) if group.family == "dihedral" else cyclic(1)
     permutation = group.action(images)
-    return Domain(f"cycle of {n}", group, i[:, None], (n,), permutation, resize=resize, turns=cyclic(1))
+    return Domain(f"cycle of {n}", group, i[:, None], (n,), permutation, resize=resize, point_group=mirrors)
 
 
 def torus(n: int, group: Group | None = None) -> Domain:
@@ -150,7 +151,9 @@ def torus(n: int, group: Group | None = None) -> Domain:
         name=f"Z{n}²".translate(SUBSCRIPTS) + (f" ⋊ {grid.group.name}" if turns else ""),
     )
     resize = lambda m: torus(m, group) if n % m == 0 and m >= 3 else None
-    return Domain(f"torus {n}×{n}", both, grid.points, (n, n), both.permutations, resize=resize, turns=group)
+    return Domain(
+        f"torus {n}×{n}", both, grid.points, (n, n), both.permutations, resize=resize, point_group=group
+    )
 
 
 def _hexagonal_torus(n: int, group: Group) -> Domain:

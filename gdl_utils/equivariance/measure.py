@@ -4,6 +4,7 @@ A function f is equivariant when f(g·x) = g·f(x) for every element g: two ways
 It is invariant when the group does nothing to its output, f(g·x) = f(x). Both are measured here, never assumed.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -64,7 +65,7 @@ def equivariance_error(function: Callable, x: Any, act_in: Callable, act_out: Ca
         )
     error = _norm([b - a for b, a in zip(before, after, strict=True)])
     size = _norm(plain)
-    if not 0 < size < float("inf") or error != error:
+    if not (0 < size < math.inf and error < math.inf):
         raise ValueError(
             f"function: |f(x)| = {size:.3g}, |f(g·x) - g·f(x)| = {error:.3g}; a relative error needs finite, non-zero output"
         )

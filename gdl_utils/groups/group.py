@@ -32,7 +32,8 @@ class Group:
     generators : sequence of permutations, each of shape (k,)
         ``generators[s][i]`` is where generator ``s`` sends point ``i``. At least one.
     names : sequence of str, optional
-        One short name for each generator; elements are named by the products they are: ``"r²m"``. By default ``a, b, c, …``.
+        One short name for each generator, all different; elements are named by the products they are: ``"r²m"``. By default
+        ``a, b, c, d, f, …``.
     name : str, optional
         Name of the group, for figures and messages.
     family : str, optional
@@ -61,7 +62,7 @@ class Group:
         If a generator does not hold integers.
     ValueError
         If there is no generator, a generator is no permutation, they act on different numbers of points, names are
-        missing, or the group has more than 50,000 elements.
+        missing or not unique, or the group has more than 50,000 elements.
 
     Examples
     --------
@@ -95,9 +96,14 @@ class Group:
             raise ValueError(
                 f"generators: they act on {[len(p) for p in given]} points; all must act on the same number"
             )
-        names = [chr(ord("a") + s) for s in range(len(given))] if names is None else list(names)
+        default = [chr(ord("a") + s + (s > 3)) for s in range(len(given))]  # "e" is the identity
+        names = default if names is None else list(names)
         if len(names) != len(given):
             raise ValueError(f"names: got {len(names)} for {len(given)} generators; give one each")
+        if len({"e", *names}) <= len(names):
+            raise ValueError(
+                f"names: got {names}; they must differ, and none may be 'e', the identity's name"
+            )
 
         self.name, self.family, self.degree = name, family, degree
         self.permutations, words = _close(given)
@@ -133,6 +139,11 @@ class Group:
             raise IndexError(f"g: {self.name} has no element {g}; its elements are 0 to {len(self) - 1}")
         return int(g)
 
+    def times(self, g: int, h: int) -> int:
+        """Return the number of the element "first h, then g", as ``product[g, h]`` does, in a group of any size."""
+        g, h = self.check_element(g), self.check_element(h)
+        return self._index[self.permutations[g][self.permutations[h]].tobytes()]
+
     @cached_property
     def product(self) -> np.ndarray:
         """``product[g, h]`` is the number of the element "first h, then g"; shape (len, len), made when first asked for.
@@ -140,12 +151,12 @@ class Group:
         Raises
         ------
         ValueError
-            If the group has more than 2,000 elements; multiply ``permutations`` instead.
+            If the group has more than 2,000 elements; ``times`` multiplies two of them.
         """
         if len(self) > MAX_TABLE:
             raise ValueError(
                 f"product: {self.name} has {len(self):,} elements, and tables are made up to {MAX_TABLE:,}; "
-                "use its generators, or compose rows of `permutations`"
+                "times(g, h) multiplies two of them"
             )
         by_generator = [self._times_from_left(s) for s in self.generators]
         table = self._extend(by_generator, np.arange(len(self)), lambda g, s: g[s])  # (gs)x = g(sx)
