@@ -21,12 +21,19 @@ class Results:
 
     def __init__(self, path: Path, settings: dict):
         self.path, self.settings, self.started = path, settings, time.monotonic()
-        old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if old and old["settings"] != settings:
-            raise SystemExit(
-                f"{path} was made with {old['settings']}, not {settings}; move it away or give another --out"
-            )
-        self.before, self.records = old.get("duration_s", 0), old.get("records", [])
+        self.before, self.records = 0, []
+        if path.exists():
+            try:
+                old = json.loads(path.read_text(encoding="utf-8"))
+                theirs, self.before, self.records = old["settings"], old["duration_s"], old["records"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise SystemExit(
+                    f"{path} holds no results of an experiment; move it away or give another --out"
+                ) from error
+            if theirs != settings:
+                raise SystemExit(
+                    f"{path} was made with {theirs}, not {settings}; move it away or give another --out"
+                )
 
     def has(self, values: dict) -> bool:
         return any(values.items() <= record.items() for record in self.records)

@@ -60,7 +60,7 @@ def fit(
     Raises
     ------
     ValueError
-        If there are no tensors, they differ in length or are empty, epochs, batch_size or plateau is not positive, the loss is
+        If the model has no parameters, there are no tensors, they differ in length or are empty, epochs, batch_size or plateau is not positive, the loss is
         not finite, or the checkpoint is damaged or belongs to another training.
 
     Examples
@@ -78,8 +78,11 @@ def fit(
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise ValueError(f"tensors: got lengths {lengths}; give at least one, all of one length above 0")
     n, order = lengths[0], torch.Generator().manual_seed(seed)
-    device = next(model.parameters()).device
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    parameters = list(model.parameters())
+    if not parameters:
+        raise ValueError(f"model: {type(model).__name__} has no parameters, so there is nothing to train")
+    device = parameters[0].device
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * -(-n // batch_size))
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     settings = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}

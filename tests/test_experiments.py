@@ -182,5 +182,9 @@ def test_out_of_time_and_other_settings(script, tmp_path, monkeypatch, capsys):
     assert "out of time; call again" in capsys.readouterr().out and not (tmp_path / "out.json").exists()
     call("--arms", "CNN", "--epochs", "2")
     assert len(records(tmp_path)) == 1
-    with pytest.raises(SystemExit, match="move it away"):
+    with pytest.raises(SystemExit, match="was made with"):
         call("--batch-size", "10")
+    for foreign in ("", "no JSON", "[1, 2]", '{"settings": {}}'):
+        (tmp_path / "out.json").write_text(foreign, encoding="utf-8")
+        with pytest.raises(SystemExit, match="holds no results"):
+            call()

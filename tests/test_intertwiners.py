@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdl_utils.domains import cycle, nodes, pairs, square_grid, strand, torus
+from gdl_utils.domains import cycle, hexagonal_grid, nodes, pairs, square_grid, strand, torus
+from gdl_utils.equivariance import equivariance_error
 from gdl_utils.groups import Group, cyclic, dihedral, octahedral
 from gdl_utils.groups.families import CUBE_MATRICES
 from gdl_utils.intertwiners import equivariant_basis
@@ -182,10 +183,21 @@ def test_the_layer_of_a_basis_is_equivariant_and_a_free_bias_is_not():
         layer(torch.zeros(5, 3, 4, dtype=torch.float64))
 
 
+def test_a_layer_made_in_float32_is_exact_in_double_on_a_basis_of_irrational_numbers():
+    cos, sin = 0.5, np.sqrt(3) / 2
+    space = SignalSpace(hexagonal_grid(3, cyclic(6)), [[[cos, -sin], [sin, cos]]])
+    basis, matrix = equivariant_basis(rho(space), rho(space)), space.matrix(1)
+    act, x = lambda t: t @ matrix.T, torch.randn(5, 1, 14, dtype=torch.float64)
+    assert equivariance_error(SolvedLinear(basis, 1, 1).double(), x, act, act) <= 1e-12
+    rounded = SolvedLinear(basis.float(), 1, 1).double()  # the control
+    assert equivariance_error(rounded, x, act, act) > 1e-9
+
+
 BAD = [
     (lambda: equivariant_basis([np.eye(2)], [np.eye(2)] * 2), "got 1 and 2 matrices"),
     (lambda: equivariant_basis([], [np.eye(2)]), "rho_in: got no matrices"),
     (lambda: equivariant_basis([np.ones((2, 3))], [np.eye(2)]), "rho_in: got shapes .* all must be square"),
+    (lambda: equivariant_basis([np.eye(0)], [np.eye(2)]), "rho_in: got shapes"),
     (lambda: equivariant_basis([np.eye(2)], [np.diag([1, 0])]), r"rho_out\[0\]: is not invertible"),
     (lambda: equivariant_basis([np.eye(2) * np.nan], [np.eye(2)]), "rho_in: has entries that are not finite"),
     (

@@ -99,6 +99,20 @@ def test_any_dtype_and_any_leading_axes(dtype):
     assert torch.equal(space.act(1, x), torch.rot90(x, dims=(-2, -1))) and space.act(1, x).dtype == dtype
 
 
+def test_whole_numbers_are_moved_by_whole_matrices_and_refused_by_others():
+    group = cyclic(4)
+    grid, x = square_grid(3, group), torch.arange(18).reshape(2, 3, 3)
+    vectors = SignalSpace(grid, corners(group).matrices[[1]].round())
+    assert torch.equal(vectors.act(1, x).double(), vectors.act(1, x.double()))
+    turned = SignalSpace(grid, [[[0, -1], [1, 0]]])
+    skew = SignalSpace(hexagonal_grid(3, cyclic(6)), corners(cyclic(6)))
+    mask = torch.from_numpy(skew.domain.mask)
+    for space, signal in ((skew, x * mask), (turned, x.bool()), (turned, x.to(torch.uint8))):
+        with pytest.raises(TypeError, match=f"x: got {signal.dtype}"):
+            space.act(1, signal)
+        assert space.act(1, signal.double()).any()  # the control
+
+
 def test_gradients_pass_through_the_action():
     space = SignalSpace(square_grid(2, cyclic(4)))
     x = torch.rand(2, 2, requires_grad=True)
@@ -136,6 +150,10 @@ def test_bad_input_is_named():
         rotate(torch.zeros(3, 3), 5, order=7)
     with pytest.raises(ValueError, match="an image has a height"):
         rotate(torch.zeros(3), 5)
+    for dtype in (torch.uint8, torch.int64, torch.float16):
+        with pytest.raises(TypeError, match=f"x: got {dtype}"):
+            rotate(torch.zeros(3, 3, dtype=dtype), 5)
+    assert rotate(torch.zeros(0, 3, 3), 5).shape == (0, 3, 3)
 
 
 def test_the_reverse_complement_is_what_the_other_strand_says():

@@ -207,12 +207,13 @@ def test_a_damaged_checkpoint_is_refused_and_runs_nothing(tmp_path):
     [
         (lambda m: fit(m, squared, (), epochs=1), "tensors: got lengths"),
         (lambda m: fit(m, squared, (torch.ones(3, 3), torch.ones(2, 1)), epochs=1), r"\[3, 2\]"),
+        (lambda m: fit(nn.Identity(), squared, data(), epochs=1), "model: Identity has no parameters"),
         (lambda m: fit(m, squared, data(), epochs=0), "epochs"),
         (lambda m: fit(m, squared, data(), epochs=1, batch_size=0), "batch_size"),
         (lambda m: fit(m, squared, data(), epochs=1, plateau=0), "plateau"),
         (lambda m: fit(m, lambda m, x, y: squared(m, x, y) / 0, data(), epochs=1), "loss: is"),
     ],
-    ids=["none", "lengths", "epochs", "batch", "plateau", "not finite"],
+    ids=["none", "lengths", "parameters", "epochs", "batch", "plateau", "not finite"],
 )
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):

@@ -37,7 +37,7 @@ def hexagonal(images: torch.Tensor, n: int, *, spacing: float | None = None, ord
     Raises
     ------
     TypeError
-        If the images are not of floating point.
+        If the images are not in float32 or float64.
     ValueError
         If they have fewer than two axes, n is even, the spacing is not positive or the order is not 0 to 5.
 
@@ -48,8 +48,8 @@ def hexagonal(images: torch.Tensor, n: int, *, spacing: float | None = None, ord
             [1., 1., 1.],
             [1., 1., 0.]])
     """
-    if not images.is_floating_point():
-        raise TypeError(f"images: got {images.dtype}; what lies between pixels needs a floating-point type")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"images: got {images.dtype}; what lies between pixels needs float32 or float64")
     if images.ndim < 2:
         raise ValueError(f"images: got shape {tuple(images.shape)}; an image has a height and a width")
     if order not in range(6):

@@ -42,7 +42,7 @@ class GroupPool(nn.Module):
     Raises
     ------
     ValueError
-        If ``how`` is neither, or the input has no group axis.
+        If ``how`` is neither, or the input has fewer than three axes.
 
     Examples
     --------
@@ -179,7 +179,8 @@ class PolyphasePool(nn.Module):
     """Of the four grids that a stride of two could keep, keep the one that holds most: adaptive polyphase sampling.
 
     On a torus, a shift of the input shifts the output too, by how much depends on the input; what is pooled over all points
-    afterwards is exactly invariant, to quarter-turns and mirrors as well. All channels of an example share one grid. See Chaman and
+    afterwards is exactly invariant, to quarter-turns and mirrors as well, where no two of the four grids hold equally much: of
+    these the first is kept, and which one is the first a shift may change. All channels of an example share one grid. See Chaman and
     Dokmanić (2021), "Truly shift-invariant convolutional neural networks".
 
     Takes ``(batch, channels, height, width)`` and gives half of both.

@@ -69,8 +69,9 @@ class SolvedLinear(nn.Module):
             )
         check_positive("in_channels", in_channels), check_positive("out_channels", out_channels)
         dtype = torch.get_default_dtype()
-        self.register_buffer("basis", basis.to(dtype))
-        self.register_buffer("bias_basis", None if bias_basis is None else bias_basis[..., 0].to(dtype))
+        # As they are, and cast when used: entries that are irrational would not survive a rounding to float32.
+        self.register_buffer("basis", basis)
+        self.register_buffer("bias_basis", None if bias_basis is None else bias_basis[..., 0])
         # As torch.nn.Linear: outputs of about the size of the inputs.
         scale = (3 * in_channels * basis.square().sum() / basis.shape[1]) ** -0.5
         self.weight = nn.Parameter(
@@ -83,6 +84,6 @@ class SolvedLinear(nn.Module):
         wanted = (self.weight.shape[1], self.basis.shape[2])
         if tuple(x.shape[-2:]) != wanted:
             raise ValueError(f"x: got shape {tuple(x.shape)}; its last axes must be {wanted}")
-        W = torch.einsum("oik,kab->oaib", self.weight, self.basis)
+        W = torch.einsum("oik,kab->oaib", self.weight, self.basis.to(self.weight.dtype))
         y = torch.einsum("oaib,...ib->...oa", W, x)
-        return y if self.bias is None else y + self.bias @ self.bias_basis
+        return y if self.bias is None else y + self.bias @ self.bias_basis.to(self.bias.dtype)
