@@ -7,7 +7,7 @@ from torch import nn
 
 from gdl_utils.blueprint import Blueprint
 from gdl_utils.domains import cubic_grid, hexagonal_grid, nodes, square_grid, strand, torus
-from gdl_utils.equivariance import audit, respected
+from gdl_utils.equivariance import audit, equivariance_errors
 from gdl_utils.figures import audit_chart
 from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
 from gdl_utils.intertwiners import equivariant_basis
@@ -119,9 +119,9 @@ def test_the_symmetry_of_a_trained_network_is_a_subgroup():
     group = dihedral(4)
     x = torch.randn(2, 1, 8, 8, dtype=torch.float64)
     kept = respected(p4_network().double(), x, SignalSpace(square_grid(8, group)))
-    assert kept == (0, 1, 2, 3)  # of turns and mirror images, the turns
+    assert kept == [0, 1, 2, 3]  # of turns and mirror images, the turns
     plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).double()
-    assert respected(plain, x, SignalSpace(square_grid(8, group))) == (0,)
+    assert respected(plain, x, SignalSpace(square_grid(8, group))) == [0]
 
 
 class Times(nn.Module):
@@ -190,6 +190,11 @@ def test_a_group_that_the_cubic_grid_knows_moves_volumes():
     row = audit(nn.ReLU(), x, dihedral(4)).rows[-1]
     assert row.reading == "cubic grid 4×4×4" and row.error <= 1e-12
     assert audit(Times(torch.rand(4, dtype=torch.float64)), x, dihedral(4)).rows[-1].error > 0.1
+
+
+def respected(model, x, space):
+    """The elements under which a model is invariant: the symmetry that it has, by measurement."""
+    return [g for g, error in equivariance_errors(model, x, space).items() if error <= 1e-12]
 
 
 READ = [
