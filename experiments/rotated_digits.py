@@ -27,6 +27,7 @@ from gdl_utils.equivariance import equivariance_errors
 from gdl_utils.groups import cyclic, dihedral
 from gdl_utils.layers import GroupBatchNorm, GroupConv, LiftingConv, SpacePool, spatial
 from gdl_utils.signals import SignalSpace, rotate
+from gdl_utils.training import accuracy, cross_entropy
 
 FRAME = {"digits": 12, "mnist": 28}  # 8 × 8 pixels in 12 × 12: turned by any angle, no ink is lost
 LAYERS = {"digits": 3, "mnist": 4}
@@ -128,15 +129,6 @@ def exactness(model: nn.Module, images: torch.Tensor, space: SignalSpace) -> flo
     return max(equivariance_errors(model, images.double(), space).values())
 
 
-@torch.no_grad()
-def error(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    wrong = sum(
-        int((model(x).argmax(1) != y).sum())
-        for x, y in zip(images.split(500), labels.split(500), strict=True)
-    )
-    return wrong / len(labels)
-
-
 def run(train, data: str, arm: str, training: str, examples: int, seed: int, epochs: int) -> dict:
     """Train and test one network."""
     kernel, width, group = arms()[arm]
@@ -145,13 +137,12 @@ def run(train, data: str, arm: str, training: str, examples: int, seed: int, epo
     torch.manual_seed(seed)
     model = network(kernel, width, LAYERS[data])
     before = exactness(model, some, space)
-    loss = lambda model, x, y: nn.functional.cross_entropy(model(x), y)
-    history, seconds = train(model, loss, sets[f"train {training}"], epochs=epochs, seed=seed)
+    history, seconds = train(model, cross_entropy, sets[f"train {training}"], epochs=epochs, seed=seed)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
         "loss": rounded(history[-1]),
-        "error": {test: round(error(model, *sets[test]), 5) for test in TESTS},
+        "error": {test: round(1 - accuracy(model, *sets[test]), 5) for test in TESTS},
         "exactness": {"before": rounded(before), "after": rounded(exactness(model, some, space))},
     }
 

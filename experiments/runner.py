@@ -72,9 +72,7 @@ def run_all(results: Results, runs: list[dict], run: Callable, *, minutes: float
     print("all done")
 
 
-def timed_fit(
-    model, loss, tensors, *, name: str, deadline: float, **options
-) -> tuple[list[float], float | None]:
+def timed_fit(model, loss, tensors, *, name: str, deadline: float, **options) -> tuple[list, float | None]:
     seen = 0
 
     def timed_loss(model, *batch):
