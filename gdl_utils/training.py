@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from gdl_utils.groups.group import check_positive
+from gdl_utils._checks import check_positive
 
 __all__ = ["accuracy", "cross_entropy", "fit"]
 

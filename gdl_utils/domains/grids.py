@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gdl_utils._checks import check_positive
 from gdl_utils.domains.domain import Domain
 from gdl_utils.groups import Group, cyclic
 from gdl_utils.groups.families import CUBE_MATRICES
-from gdl_utils.groups.group import check_positive
 
 __all__ = ["cubic_grid", "hexagonal_grid", "square_grid", "strand"]
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from gdl_utils._checks import check_positive
 from gdl_utils.domains.domain import Domain
 from gdl_utils.domains.grids import hexagonal_matrices, square_grid
 from gdl_utils.groups import Group, cyclic, dihedral, symmetric
-from gdl_utils.groups.group import SUBSCRIPTS, check_positive
+from gdl_utils.groups.group import SUBSCRIPTS
 
 __all__ = ["cycle", "nodes", "pairs", "torus"]
 

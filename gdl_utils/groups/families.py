@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdl_utils.groups.group import SUBSCRIPTS, Group, check_positive
+from gdl_utils._checks import check_positive
+from gdl_utils.groups.group import SUBSCRIPTS, Group
 
 __all__ = ["cyclic", "dihedral", "octahedral", "semidirect_product", "symmetric"]
 

@@ -289,15 +289,6 @@ class Group:
         return np.array([self._index[p.tobytes()] for p in products])
 
 
-def check_positive(argument: str, n: int) -> int:
-    """Return n as an int, or raise a TypeError or ValueError that names the argument."""
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
-        raise TypeError(f"{argument}: got {n!r}; give a whole number")
-    if n < 1:
-        raise ValueError(f"{argument}: got {n}; give a whole number from 1 upwards")
-    return int(n)
-
-
 def _close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
     """List all products of the generators, coset by coset (Dimino's algorithm), each with a word that makes it."""
     identity = np.arange(len(generators[0]))

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
+from gdl_utils._checks import check_positive
 from gdl_utils.domains import Domain
-from gdl_utils.groups.group import check_positive
 from gdl_utils.signals import Fibre, SignalSpace, regular
 
 __all__ = ["GroupConv", "LiftingConv"]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from gdl_utils.groups.group import check_positive
+from gdl_utils._checks import check_positive
 
 __all__ = ["Adjacency", "EGNNLayer", "GraphConv"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gdl_utils.groups.group import check_positive
+from gdl_utils._checks import check_positive
 from gdl_utils.intertwiners import equivariant_basis
 from gdl_utils.layers.solved import SolvedLinear
 

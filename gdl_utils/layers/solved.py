@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from gdl_utils.groups.group import check_positive
+from gdl_utils._checks import check_positive
 
 __all__ = ["SolvedLinear"]
 
