@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdl_utils.domains import cycle, hexagonal_grid, nodes, pairs, square_grid, strand, torus
+from gdl_utils.domains.grids import CUBE_MATRICES
 from gdl_utils.equivariance import equivariance_error
 from gdl_utils.groups import Group, cyclic, dihedral, octahedral
-from gdl_utils.groups.families import CUBE_MATRICES
 from gdl_utils.intertwiners import equivariant_basis
 from gdl_utils.layers import LiftingConv, SolvedLinear
 from gdl_utils.signals import SignalSpace, complement, regular

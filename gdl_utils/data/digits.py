@@ -3,8 +3,6 @@
 import torch
 from sklearn.datasets import load_digits
 
-__all__ = ["centred", "digits"]
-
 
 def digits(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
     """Return 1,797 handwritten digits and what they are.

@@ -6,8 +6,6 @@ from scipy import ndimage
 
 from gdl_utils.domains import hexagonal_grid
 
-__all__ = ["hexagonal"]
-
 
 def hexagonal(images: torch.Tensor, n: int, *, spacing: float | None = None, order: int = 1) -> torch.Tensor:
     """Read images off at the points of ``hexagonal_grid(n)``, between the pixels from an interpolating spline.

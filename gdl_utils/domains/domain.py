@@ -7,8 +7,6 @@ import numpy as np
 
 from gdl_utils.groups import Group
 
-__all__ = ["Domain"]
-
 
 @dataclass(frozen=True, eq=False)
 class Domain:

@@ -12,8 +12,6 @@ from gdl_utils.equivariance.measure import BOUND
 from gdl_utils.groups import Group
 from gdl_utils.signals import SignalSpace, regular
 
-__all__ = ["Audit", "AuditRow", "audit"]
-
 MAX_ELEMENTS = 128  # of a larger group, some are tried: see _elements
 
 

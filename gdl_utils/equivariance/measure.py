@@ -12,8 +12,6 @@ import torch
 
 from gdl_utils.signals import SignalSpace
 
-__all__ = ["assert_equivariant", "equivariance_error", "equivariance_errors", "relative_error"]
-
 # What rounding may do to a few layers in sequence; a broken symmetry errs a million times more.
 BOUND = {torch.float64: 1e-12, torch.float32: 1e-5}
 

@@ -13,8 +13,6 @@ from gdl_utils.equivariance import Audit
 from gdl_utils.figures.style import FAINT, INK, ROLES
 from gdl_utils.groups import Group
 
-__all__ = ["audit_chart", "cayley_table", "commuting_diagram", "error_chart", "show_image"]
-
 
 def show_image(ax: Axes, image: ArrayLike, title: str = "", *, limit: float | None = None) -> None:
     """Draw one signal on a square grid as ink on paper, without ticks.

@@ -12,10 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Group"]
+from gdl_utils.groups.closure import as_permutation, close, label
 
-MAX_ELEMENTS = 50_000  # beyond this, listing the elements is a mistake more often than a wish
-SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 MAX_TABLE = 2_000  # a product table of this many elements takes 32 MB
 
@@ -87,7 +85,7 @@ class Group:
         family: str | None = None,
         degree: int | None = None,
     ):
-        given = [_as_permutation("generators", s, p) for s, p in enumerate(generators)]
+        given = [as_permutation("generators", s, p) for s, p in enumerate(generators)]
         if not given:
             raise ValueError(
                 "generators: got none; give at least one permutation (the identity makes the trivial group)"
@@ -106,13 +104,13 @@ class Group:
             )
 
         self.name, self.family, self.degree = name, family, degree
-        self.permutations, words = _close(given)
+        self.permutations, words = close(given)
         self.permutations.setflags(write=False)
         self._words = tuple(words)
         self._index = {p.tobytes(): g for g, p in enumerate(self.permutations)}
         self.identity = 0
         self.generators = tuple(self._index[p.tobytes()] for p in given)
-        self.labels = tuple(_label(word, names) for word in words)
+        self.labels = tuple(label(word, names) for word in words)
 
     def __len__(self) -> int:
         return len(self.permutations)
@@ -203,7 +201,7 @@ class Group:
         >>> cyclic(3).action([[2, 3, 4, 5, 0, 1]])[2]
         array([4, 5, 0, 1, 2, 3])
         """
-        given = [_as_permutation("permutations", s, p) for s, p in enumerate(permutations)]
+        given = [as_permutation("permutations", s, p) for s, p in enumerate(permutations)]
         self._check_images("permutations", given)
         moved = self._extend(given, np.arange(len(given[0])), lambda g, s: g[s])
         for s, p in zip(self.generators, given, strict=True):
@@ -287,53 +285,3 @@ class Group:
         """Return the number of ``s·g`` for every g; shape (len,)."""
         products = self.permutations[s][self.permutations]  # (|G|, k): first g, then s
         return np.array([self._index[p.tobytes()] for p in products])
-
-
-def _close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """List all products of the generators, coset by coset (Dimino's algorithm), each with a word that makes it."""
-    identity = np.arange(len(generators[0]))
-    elements, words = [identity], [()]
-    seen = {identity.tobytes()}
-    for s, generator in enumerate(generators):
-        if generator.tobytes() in seen:
-            continue
-        subgroup, subgroup_words = np.array(elements), list(words)
-        representatives = [(identity, ())]
-        for representative, word in representatives:  # grows while it is read
-            for t in range(s + 1):
-                new = representative[generators[t]]
-                if new.tobytes() in seen:
-                    continue
-                representatives.append((new, (*word, t)))
-                coset = subgroup[:, new]  # h·new for every h of the subgroup
-                elements.extend(coset)
-                words.extend((*h, *word, t) for h in subgroup_words)
-                seen.update(p.tobytes() for p in coset)
-                if len(elements) > MAX_ELEMENTS:
-                    raise ValueError(
-                        f"generators: they make more than {MAX_ELEMENTS:,} elements, too many to list"
-                    )
-    return np.array(elements), words
-
-
-def _as_permutation(argument: str, s: int, values: ArrayLike) -> np.ndarray:
-    p = np.asarray(values)
-    if p.dtype.kind not in "iu":
-        raise TypeError(f"{argument}[{s}]: got values of type {p.dtype}; a permutation holds integers")
-    if p.ndim != 1 or not np.array_equal(np.sort(p), np.arange(len(p))):
-        raise ValueError(
-            f"{argument}[{s}]: {p.tolist()} is no permutation; each of 0 … {max(p.size - 1, 0)} must occur once"
-        )
-    return p.astype(np.int64)
-
-
-def _label(word: tuple[int, ...], names: list[str]) -> str:
-    """Write a word as a product of powers: (0, 0, 1) is r²m."""
-    text, i = "", 0
-    while i < len(word):
-        j = i
-        while j < len(word) and word[j] == word[i]:
-            j += 1
-        text += names[word[i]] + (str(j - i).translate(SUPERSCRIPTS) if j - i > 1 else "")
-        i = j
-    return text or "e"

@@ -23,8 +23,6 @@ from gdl_utils._checks import check_positive
 from gdl_utils.domains import Domain
 from gdl_utils.signals import Fibre, SignalSpace, regular
 
-__all__ = ["GroupConv", "LiftingConv"]
-
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 FUNCTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}
 

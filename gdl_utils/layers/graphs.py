@@ -12,8 +12,6 @@ from torch import nn
 
 from gdl_utils._checks import check_positive
 
-__all__ = ["Adjacency", "EGNNLayer", "GraphConv"]
-
 
 class Adjacency:
     """The adjacency matrix of a graph, with its transpose: ``A @ x`` sums what each node's neighbours say.

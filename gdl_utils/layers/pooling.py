@@ -5,8 +5,6 @@ import math
 import torch
 from torch import nn
 
-__all__ = ["BlurPool", "GroupBatchNorm", "GroupPool", "PolyphasePool", "SpacePool", "spatial"]
-
 
 class GroupBatchNorm(nn.BatchNorm1d):
     """Batch normalisation with one mean and one variance for each channel, shared over the group axis and over space.
@@ -33,7 +31,7 @@ class GroupBatchNorm(nn.BatchNorm1d):
 
 
 class GroupPool(nn.Module):
-    """Forget the position in the group: pool over its axis, by ``"max"`` or ``"mean"``.
+    """Forget the position in the group: the maximum over its axis.
 
     Equivariant: where the lifted signal moved in space and along the group axis, the result moves in space alone.
 
@@ -42,7 +40,7 @@ class GroupPool(nn.Module):
     Raises
     ------
     ValueError
-        If ``how`` is neither, or the input has fewer than three axes.
+        If the input has fewer than three axes.
 
     Examples
     --------
@@ -50,21 +48,11 @@ class GroupPool(nn.Module):
     torch.Size([16, 8, 7, 7])
     """
 
-    def __init__(self, how: str = "max"):
-        super().__init__()
-        if how not in ("max", "mean"):
-            raise ValueError(f"how: got {how!r}; 'max' and 'mean' are known")
-        self.how = how
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pool."""
         if x.ndim < 3:
             raise ValueError(f"x: got shape {tuple(x.shape)}; (batch, channels, |G|, *space) is needed")
-        return x.amax(2) if self.how == "max" else x.mean(2)
-
-    def extra_repr(self) -> str:
-        """Say how."""
-        return repr(self.how)
+        return x.amax(2)
 
 
 class SpacePool(nn.Module):

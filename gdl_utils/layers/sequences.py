@@ -5,8 +5,6 @@ import copy
 import torch
 from torch import nn
 
-__all__ = ["chrono_", "time_warped"]
-
 
 def time_warped(net: nn.Module, alpha: float) -> nn.Module:
     """Return a copy of a gated network that does at α times the speed what the network does at its own.

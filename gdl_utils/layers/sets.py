@@ -8,8 +8,6 @@ from gdl_utils._checks import check_positive
 from gdl_utils.intertwiners import equivariant_basis
 from gdl_utils.layers.solved import SolvedLinear
 
-__all__ = ["PairLinear", "SetAttention", "SetLinear"]
-
 
 class SetLinear(nn.Module):
     """The linear layer of Deep Sets, y_i = x_i W₀ + mean_j(x_j) W₁ + b: all there is that commutes with every order of a set.

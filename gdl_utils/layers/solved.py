@@ -5,8 +5,6 @@ from torch import nn
 
 from gdl_utils._checks import check_positive
 
-__all__ = ["SolvedLinear"]
-
 
 class SolvedLinear(nn.Module):
     """Combine a basis of equivariant maps with learned coefficients: W = Σ_k θ_k B_k, between each pair of channels.
