@@ -20,10 +20,10 @@ from runner import Results, rounded, run_all
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
+from gdl_utils.data import rotate
 from gdl_utils.domains import square_grid
 from gdl_utils.groups import cyclic
 from gdl_utils.layers import GroupBatchNorm, GroupConv, GroupPool, LiftingConv, SpacePool, spatial
-from gdl_utils.signals import rotate
 from gdl_utils.training import accuracy
 
 SPLIT = (10_000, 2_000, 48_000)

@@ -21,12 +21,12 @@ from runner import Results, rounded, run_all
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
-from gdl_utils.data import centred, digits, hexagonal, mnist
+from gdl_utils.data import centred, digits, hexagonal, mnist, rotate
 from gdl_utils.domains import Domain, hexagonal_grid, square_grid
 from gdl_utils.equivariance import equivariance_errors
 from gdl_utils.groups import cyclic, dihedral
 from gdl_utils.layers import GroupBatchNorm, GroupConv, LiftingConv, SpacePool, spatial
-from gdl_utils.signals import SignalSpace, rotate
+from gdl_utils.signals import SignalSpace
 from gdl_utils.training import accuracy, cross_entropy
 
 FRAME = {"digits": 12, "mnist": 28}  # 8 × 8 pixels in 12 × 12: turned by any angle, no ink is lost

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy import ndimage
 
 from gdl_utils.domains import Domain
 from gdl_utils.groups import Group
 
-__all__ = ["Fibre", "SignalSpace", "complement", "regular", "rotate", "sign", "trivial"]
+__all__ = ["Fibre", "SignalSpace", "complement", "regular", "sign", "trivial"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,57 +218,3 @@ class SignalSpace:
         turn = np.zeros((len(self.domain),) * 2)
         turn[self.domain.permutation[g], np.arange(len(self.domain))] = 1
         return torch.from_numpy(np.kron(self.fibre.matrices[g], turn))
-
-
-def rotate(
-    x: torch.Tensor, degrees: float, *, centre: tuple[float, float] | None = None, order: int = 1
-) -> torch.Tensor:
-    """Turn images by any angle, reading the values between the pixels off an interpolating spline.
-
-    Only multiples of 90° about the middle move pixels onto pixels; every other angle has to make values up, and no finite
-    group of more than these turns acts on the grid. For the exact turns use ``SignalSpace.act``.
-
-    Parameters
-    ----------
-    x : float32 or float64 tensor of shape (…, height, width)
-        The images; what lies outside them counts as 0.
-    degrees : float
-        Angle, counter-clockwise as the image is drawn (rows downwards).
-    centre : (float, float), optional
-        Row and column of the point that stays; by default the middle of the image.
-    order : int
-        Order of the spline, 0 to 5: 1 is bilinear, 3 cubic.
-
-    Returns
-    -------
-    tensor of the same shape and dtype, on the CPU, without gradient
-
-    Raises
-    ------
-    TypeError
-        If the images are not in float32 or float64.
-    ValueError
-        If x has fewer than two axes or the order is not 0 to 5.
-
-    Examples
-    --------
-    >>> rotate(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 90)
-    tensor([[2., 4.],
-            [1., 3.]])
-    """
-    if x.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"x: got {x.dtype}; what lies between pixels needs float32 or float64")
-    if x.ndim < 2:
-        raise ValueError(f"x: got shape {tuple(x.shape)}; an image has a height and a width")
-    if order not in range(6):
-        raise ValueError(f"order: got {order!r}; splines of order 0 to 5 are known")
-    height, width = x.shape[-2:]
-    middle = np.array([(height - 1) / 2, (width - 1) / 2] if centre is None else centre)
-    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    back = np.array([[cos, sin], [-sin, cos]])  # the inverse turn of (row, column): where a value comes from
-    offset = middle - back @ middle
-    images = x.detach().cpu().reshape(-1, height, width).numpy()
-    turned = np.empty_like(images)
-    for image, target in zip(images, turned, strict=True):
-        ndimage.affine_transform(image, back, offset=offset, order=order, mode="grid-constant", output=target)
-    return torch.from_numpy(turned).reshape(x.shape)

@@ -9,7 +9,7 @@ import pooch
 import pytest
 import torch
 
-from gdl_utils.data import centred, digits, hexagonal, mnist
+from gdl_utils.data import centred, digits, hexagonal, mnist, rotate
 from gdl_utils.domains import hexagonal_grid
 from gdl_utils.groups import cyclic, dihedral
 from gdl_utils.signals import SignalSpace
@@ -47,6 +47,18 @@ def test_centred_commutes_with_a_quarter_turn_and_loses_no_ink(n, size, rng):
 def test_bad_input_is_named(shape, size, words):
     with pytest.raises(ValueError, match=words):
         centred(torch.zeros(shape), size)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("n", [4, 5, 16])
+def test_rotate_agrees_with_exact_quarter_turns_and_keeps_its_centre(n, order, rng):
+    x = torch.rand(2, n, n, dtype=torch.float64, generator=rng)
+    for i in range(-3, 4):
+        assert (rotate(x, 90 * i, order=order) - torch.rot90(x, i, dims=(-2, -1))).abs().max() <= 1e-12
+    assert rotate(x, 33, order=order, centre=(1, 2))[:, 1, 2].sub(x[:, 1, 2]).abs().max() <= 1e-12
+    assert (
+        rotate(x, 33, order=order) - torch.rot90(x, dims=(-2, -1))
+    ).norm() > 1e-6  # the control: another angle
 
 
 def small():
@@ -260,8 +272,17 @@ def test_hexagonal_covers_the_inscribed_circle_and_keeps_stacks_and_types():
         (lambda x: hexagonal(x.long(), 3), TypeError, "images: got torch.int64"),
         (lambda x: hexagonal(x, 3, spacing=0), ValueError, "spacing: got 0"),
         (lambda x: hexagonal(x, 3, order=6), ValueError, "order: got 6"),
+        (lambda x: rotate(x, 5, order=7), ValueError, "order: got 7"),
+        (lambda x: rotate(x[0], 5), ValueError, r"images: got shape \(5,\)"),
+        (lambda x: rotate(x.to(torch.uint8), 5), TypeError, "images: got torch.uint8"),
+        (lambda x: rotate(x.half(), 5), TypeError, "images: got torch.float16"),
     ],
 )
-def test_bad_input_to_hexagonal_is_named(call, error, words):
+def test_bad_input_between_pixels_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call(torch.ones(5, 5))
+
+
+def test_an_empty_stack_stays_empty():
+    assert rotate(torch.ones(0, 5, 5), 30).shape == (0, 5, 5)
+    assert hexagonal(torch.ones(0, 5, 5), 3).shape == (0, 3, 3)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, square_grid, strand, torus
 from gdl_utils.groups import cyclic, dihedral, octahedral
-from gdl_utils.signals import Fibre, SignalSpace, complement, regular, rotate, sign, trivial
+from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
 
 
 def corners(group):
@@ -120,18 +120,6 @@ def test_gradients_pass_through_the_action():
     assert torch.equal(x.grad, torch.tensor([[3.0, 1.0], [4.0, 2.0]]))
 
 
-@pytest.mark.parametrize("order", [1, 3])
-@pytest.mark.parametrize("n", [4, 5, 16])
-def test_rotate_agrees_with_exact_quarter_turns_and_keeps_its_centre(n, order, rng):
-    x = torch.rand(2, n, n, dtype=torch.float64, generator=rng)
-    for i in range(-3, 4):
-        assert (rotate(x, 90 * i, order=order) - torch.rot90(x, i, dims=(-2, -1))).abs().max() <= 1e-12
-    assert rotate(x, 33, order=order, centre=(1, 2))[:, 1, 2].sub(x[:, 1, 2]).abs().max() <= 1e-12
-    assert (
-        rotate(x, 33, order=order) - torch.rot90(x, dims=(-2, -1))
-    ).norm() > 1e-6  # the control: another angle
-
-
 def test_bad_input_is_named():
     space = SignalSpace(square_grid(3, cyclic(4)), regular(cyclic(4)))
     with pytest.raises(ValueError, match=r"x: got shape \(2, 3, 3\); its last axes must be \(4, 3, 3\)"):
@@ -146,14 +134,6 @@ def test_bad_input_is_named():
         space.act(1.0, torch.zeros(4, 3, 3))
     with pytest.raises(ValueError, match="fibre: belongs to"):
         SignalSpace(square_grid(3, cyclic(4)), regular(dihedral(4)))
-    with pytest.raises(ValueError, match="order: got 7"):
-        rotate(torch.zeros(3, 3), 5, order=7)
-    with pytest.raises(ValueError, match="an image has a height"):
-        rotate(torch.zeros(3), 5)
-    for dtype in (torch.uint8, torch.int64, torch.float16):
-        with pytest.raises(TypeError, match=f"x: got {dtype}"):
-            rotate(torch.zeros(3, 3, dtype=dtype), 5)
-    assert rotate(torch.zeros(0, 3, 3), 5).shape == (0, 3, 3)
 
 
 def test_the_reverse_complement_is_what_the_other_strand_says():
