@@ -25,7 +25,7 @@ def contestants():
     from torch_geometric.nn import GCNConv
 
     edges = torch.randint(NODES, (2, EDGES))
-    A = Adjacency(edges, NODES).symmetric()
+    A = Adjacency(edges, NODES).normalised()
     ours = nn.Linear(CHANNELS, CHANNELS)
     theirs = GCNConv(CHANNELS, CHANNELS, normalize=False)
     with torch.no_grad():

@@ -23,7 +23,7 @@ from gdl_utils.blueprint import Blueprint
 from gdl_utils.data import rotate
 from gdl_utils.domains import square_grid
 from gdl_utils.groups import cyclic
-from gdl_utils.layers import GroupBatchNorm, GroupConv, GroupPool, LiftingConv, SpacePool, spatial
+from gdl_utils.layers import GlobalPool, GroupBatchNorm, GroupConv, GroupPool, LiftingConv, spatial
 from gdl_utils.training import accuracy
 
 SPLIT = (10_000, 2_000, 48_000)
@@ -39,7 +39,7 @@ def network(order: int, widths: tuple[int, ...]) -> Blueprint:
     return Blueprint(
         [nn.Sequential(layer, GroupBatchNorm(o)) for layer, o in zip(layers, widths, strict=True)],
         local_pooling=[halve(), None, halve(), None, None],
-        invariant_pooling=nn.Sequential(GroupPool(), SpacePool(2)),
+        invariant_pooling=nn.Sequential(GroupPool(), GlobalPool(2)),
         head=nn.Linear(widths[-1], 10),
     )
 

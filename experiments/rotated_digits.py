@@ -25,7 +25,7 @@ from gdl_utils.data import centred, digits, hexagonal, mnist, rotate
 from gdl_utils.domains import Domain, hexagonal_grid, square_grid
 from gdl_utils.equivariance import equivariance_errors
 from gdl_utils.groups import cyclic, dihedral
-from gdl_utils.layers import GroupBatchNorm, GroupConv, LiftingConv, SpacePool, spatial
+from gdl_utils.layers import GlobalPool, GroupBatchNorm, GroupConv, HexagonMask, LiftingConv, spatial
 from gdl_utils.signals import SignalSpace
 from gdl_utils.training import accuracy, cross_entropy
 
@@ -65,23 +65,19 @@ class HexagonalPool(nn.Module):
         return (9 * nn.functional.avg_pool2d(x, 3, stride=2) - two_corners) / 7
 
 
-class Masked(nn.Module):
-    """Zero outside of the hexagon; needed at the end only, for no point of the smaller hexagon has looked beyond the larger."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * torch.from_numpy(hexagonal_grid(x.shape[-1]).mask)
-
-
 def network(kernel: Domain, width: int, layers: int) -> Blueprint:
-    """Convolutions of 3 × 3 (or 7 points) without padding, each normalised, with one pooling by two after the first."""
+    """Convolutions of 3 × 3 (or 7 points) without padding, each normalised, with one pooling by two after the first.
+
+    Hexagons are masked at the end only, for no point of the smaller hexagon has looked beyond the larger.
+    """
     hexagons = not kernel.mask.all()
     deeper = [GroupConv(kernel, width, width) for _ in range(layers - 1)]
-    pool = SpacePool(2, group_axis=True)
+    pool = GlobalPool(2, group_axis=True)
     return Blueprint(
         [LiftingConv(kernel, 1, width), *deeper],
         nonlinearity=lambda: nn.Sequential(GroupBatchNorm(width), nn.ReLU()),
         local_pooling=[spatial(HexagonalPool() if hexagons else nn.AvgPool2d(2)), *[None] * len(deeper)],
-        invariant_pooling=nn.Sequential(Masked(), pool) if hexagons else pool,
+        invariant_pooling=nn.Sequential(HexagonMask(), pool) if hexagons else pool,
         head=nn.Linear(width, 10),
     )
 

@@ -43,12 +43,12 @@ class Blueprint(nn.Sequential):
     >>> import torch
     >>> from gdl_utils.domains import square_grid
     >>> from gdl_utils.groups import cyclic
-    >>> from gdl_utils.layers import GroupConv, LiftingConv, SpacePool, spatial
+    >>> from gdl_utils.layers import GroupConv, LiftingConv, GlobalPool, spatial
     >>> kernel = square_grid(3, cyclic(4))
     >>> model = Blueprint(
     ...     [LiftingConv(kernel, 1, 4), GroupConv(kernel, 4, 8)],
     ...     local_pooling=[spatial(nn.AvgPool2d(2)), None],
-    ...     invariant_pooling=SpacePool(2, group_axis=True),
+    ...     invariant_pooling=GlobalPool(2, group_axis=True),
     ...     head=nn.Linear(8, 10),
     ... )
     >>> list(dict(model.named_children()))

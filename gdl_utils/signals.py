@@ -37,11 +37,18 @@ class Fibre:
         The group that acts.
     matrices : array of shape (len(group), F, F)
         A representation of it.
+    axis : tuple of int
+        The axis that a signal has for it, (F,); none, (), for a trivial one.
     """
 
     name: str
     group: Group
     matrices: np.ndarray
+    axis: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        if self.axis is None:
+            object.__setattr__(self, "axis", (self.size,))
 
     @property
     def size(self) -> int:
@@ -51,7 +58,7 @@ class Fibre:
 
 def trivial(group: Group) -> Fibre:
     """Return the fibre that the group leaves alone: one number at each point, as a grey value. Its axis is dropped."""
-    return Fibre("trivial", group, np.ones((len(group), 1, 1)))
+    return Fibre("trivial", group, np.ones((len(group), 1, 1)), axis=())
 
 
 def regular(group: Group) -> Fibre:
@@ -143,7 +150,7 @@ class SignalSpace:
                 f"fibre: belongs to {fibre.group!r}, the domain to {domain.group!r}; they must be one group"
             )
         self.domain, self.fibre, self.group = domain, fibre, domain.group
-        self.shape = domain.shape if fibre.name == "trivial" else (fibre.size, *domain.shape)
+        self.shape = (*fibre.axis, *domain.shape)
         # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it.
         self._source = torch.from_numpy(np.argsort(domain.permutation, axis=1))
         # The points' places in the flat tensor, where some of its entries are none.
@@ -181,7 +188,7 @@ class SignalSpace:
                 f"x: got shape {tuple(x.shape)}; its last axes must be {self.shape}, those of {self!r}"
             )
         moved = self._move_points(g, x.flatten(-len(self.domain.shape))).unflatten(-1, self.domain.shape)
-        if self.fibre.name == "trivial":
+        if not self.fibre.axis:
             return moved
         matrix = self.fibre.matrices[g]
         if (

@@ -46,14 +46,14 @@ def test_means_and_symmetric_weights_are_those_of_the_formulas():
     torch.testing.assert_close(A.mean().dense(), torch.where(total > 0, dense / total, 0))
     dense = dense + torch.eye(9)
     scale = dense.sum(1).rsqrt()
-    torch.testing.assert_close(A.symmetric().dense(), scale[:, None] * dense * scale)
+    torch.testing.assert_close(A.normalised().dense(), scale[:, None] * dense * scale)
 
 
 def test_what_odd_graphs_give_is_what_the_docstring_says():
     x = torch.randn(3, 2)
     none = Adjacency(torch.zeros(2, 0, dtype=torch.int64), 3)
     assert (none @ x).eq(0).all() and (none.mean() @ x).eq(0).all()
-    torch.testing.assert_close(none.symmetric() @ x, x)  # loops alone
+    torch.testing.assert_close(none.normalised() @ x, x)  # loops alone
     twice = Adjacency(torch.tensor([[0, 0], [1, 1]]), 3)
     torch.testing.assert_close((twice @ x)[1], 2 * x[0])
     torch.testing.assert_close((twice.mean() @ x)[1], x[0])
@@ -89,9 +89,9 @@ def test_inputs_that_do_not_fit_are_refused():
         with pytest.raises(ValueError, match="x: got"):
             A @ x
     with pytest.raises(ValueError, match="each once"):
-        A.renumbered([0] * 9)
+        A.permuted([0] * 9)
     with pytest.raises(ValueError, match="negative"):
-        Adjacency([[0], [1]], 2, -torch.ones(1)).symmetric()
+        Adjacency([[0], [1]], 2, -torch.ones(1)).normalised()
     with pytest.raises(ValueError, match="n ≥ 1"):
         SetLinear(2, 2)(torch.zeros(0, 2))
     with pytest.raises(ValueError, match="n ≥ 1"):
@@ -111,12 +111,12 @@ def rows(p):
     return lambda x: x[..., p.argsort(), :]
 
 
-@pytest.mark.parametrize("kind", [lambda A: A, Adjacency.mean, Adjacency.symmetric])
+@pytest.mark.parametrize("kind", [lambda A: A, Adjacency.mean, Adjacency.normalised])
 def test_message_passing_goes_through_a_renumbering_with_its_matrix_and_not_without(kind):
     A, x, p = random_graph(), torch.randn(9, 4, dtype=torch.float64), torch.randperm(9)
     first, second = GraphConv(4, 8).double(), GraphConv(8, 3).double()
     f = lambda x, A: second(first(x, kind(A)).relu(), kind(A))
-    act = lambda inputs: (rows(p)(inputs[0]), inputs[1].renumbered(p))
+    act = lambda inputs: (rows(p)(inputs[0]), inputs[1].permuted(p))
     forget = lambda inputs: (rows(p)(inputs[0]), inputs[1])
     assert equivariance_error(f, (x, A), act, rows(p)) <= 1e-12
     assert equivariance_error(f, (x, A), forget, rows(p)) > 0.01

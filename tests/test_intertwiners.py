@@ -11,7 +11,7 @@ from gdl_utils.domains.grids import CUBE_MATRICES
 from gdl_utils.equivariance import equivariance_error
 from gdl_utils.groups import Group, cyclic, dihedral, octahedral
 from gdl_utils.intertwiners import equivariant_basis
-from gdl_utils.layers import LiftingConv, SolvedLinear
+from gdl_utils.layers import EquivariantLinear, LiftingConv
 from gdl_utils.signals import SignalSpace, complement, regular
 
 
@@ -171,12 +171,12 @@ def test_the_layer_of_a_basis_is_equivariant_and_a_free_bias_is_not():
     torch.manual_seed(0)
     a = rho(FOUR)
     basis, fixed = equivariant_basis(a, a), equivariant_basis(scalar(FOUR), a)
-    layer = SolvedLinear(basis, 2, 3, bias_basis=fixed).double()
+    layer = EquivariantLinear(basis, 2, 3, bias_basis=fixed).double()
     torch.nn.init.normal_(layer.bias)
     x = torch.randn(5, 2, 4, dtype=torch.float64)
     moved = lambda g: (layer(FOUR.act(g, x)) - FOUR.act(g, layer(x))).norm() / layer(x).norm()
     assert max(float(moved(g).detach()) for g in range(24)) <= 1e-12
-    free = SolvedLinear(basis, 2, 3, bias_basis=torch.eye(4)[..., None]).double()
+    free = EquivariantLinear(basis, 2, 3, bias_basis=torch.eye(4)[..., None]).double()
     torch.nn.init.normal_(free.bias)
     assert float((free(FOUR.act(1, x)) - FOUR.act(1, free(x))).norm().detach()) > 1e-2
     with pytest.raises(ValueError, match=r"its last axes must be \(2, 4\)"):
@@ -188,8 +188,8 @@ def test_a_layer_made_in_float32_is_exact_in_double_on_a_basis_of_irrational_num
     space = SignalSpace(hexagonal_grid(3, cyclic(6)), [[[cos, -sin], [sin, cos]]])
     basis, matrix = equivariant_basis(rho(space), rho(space)), space.matrix(1)
     act, x = lambda t: t @ matrix.T, torch.randn(5, 1, 14, dtype=torch.float64)
-    assert equivariance_error(SolvedLinear(basis, 1, 1).double(), x, act, act) <= 1e-12
-    rounded = SolvedLinear(basis.float(), 1, 1).double()  # the control
+    assert equivariance_error(EquivariantLinear(basis, 1, 1).double(), x, act, act) <= 1e-12
+    rounded = EquivariantLinear(basis.float(), 1, 1).double()  # the control
     assert equivariance_error(rounded, x, act, act) > 1e-9
 
 
@@ -205,9 +205,9 @@ BAD = [
         "rho_out: matrices: not a representation of C₂",
     ),
     (lambda: equivariant_basis([2 * np.eye(70)], [2 * np.eye(70)]), "4,900 unknowns"),
-    (lambda: SolvedLinear(torch.zeros(0, 2, 2), 1, 1), "basis: got shape"),
+    (lambda: EquivariantLinear(torch.zeros(0, 2, 2), 1, 1), "basis: got shape"),
     (
-        lambda: SolvedLinear(torch.ones(1, 2, 2), 1, 1, bias_basis=torch.ones(1, 3, 1)),
+        lambda: EquivariantLinear(torch.ones(1, 2, 2), 1, 1, bias_basis=torch.ones(1, 3, 1)),
         "bias_basis: got shape",
     ),
 ]

@@ -16,6 +16,7 @@ from gdl_utils.layers import (
     GroupBatchNorm,
     GroupConv,
     GroupPool,
+    HexagonMask,
     LiftingConv,
     PolyphasePool,
     spatial,
@@ -128,9 +129,8 @@ def test_the_layer_is_its_formula_word_for_word(domain, fibre, padding, stride):
     torch.manual_seed(1)
     fibre = fibre(domain.group)
     layer = LiftingConv(domain, 2, 3, fibre=fibre, padding=padding, stride=stride).double()
-    shape = () if fibre.name == "trivial" else (fibre.size,)
-    x = torch.randn(2, 2, *shape, *(5,) * len(domain.shape), dtype=torch.float64)
-    with_fibre = x if shape else x.unsqueeze(2)
+    x = torch.randn(2, 2, *fibre.axis, *(5,) * len(domain.shape), dtype=torch.float64)
+    with_fibre = x if fibre.axis else x.unsqueeze(2)
     with torch.no_grad():
         expected = literally(domain, layer.weight, layer.bias, fibre, with_fibre, padding, stride)
         assert (layer(x) - expected).norm() <= 1e-12 * expected.norm()
@@ -199,7 +199,9 @@ def test_a_hexagon_that_is_not_masked_again_loses_its_turns():
     mask, space = torch.from_numpy(grid(9, group).mask), SignalSpace(grid(9, group))
     x = torch.randn(1, 2, 9, 9, dtype=torch.float64) * mask
     out = SignalSpace(grid(9, group), regular(group))
-    assert_equivariant(lambda x: conv(lift(x) * mask) * mask, x, space, out)
+    again = HexagonMask()
+    assert torch.equal(again(conv(x.new_ones(1, 3, 6, 9, 9))), conv(x.new_ones(1, 3, 6, 9, 9)) * mask)
+    assert_equivariant(lambda x: again(conv(again(lift(x)))), x, space, out)
     with pytest.raises(AssertionError, match="not equivariant"):
         assert_equivariant(lambda x: conv(lift(x)) * mask, x, space, out)
 
@@ -320,6 +322,8 @@ def test_pooling_and_normalising_keep_turns(group):
     assert_equivariant(spatial(nn.MaxPool2d(2)), x, lifted, half)
     assert_equivariant(GroupPool(), x, lifted, plane)
     assert_equivariant(lambda x: GroupPool()(x).mean((-2, -1)), x, lifted)  # and then invariant
+    mixes = spatial(nn.Conv2d(2 * len(group), 3 * len(group), 1)).double()
+    assert mixes(x).shape == (3, 3, len(group), 8, 8)  # the number of channels may change
     # Controls: statistics of each group element on its own; windows that do not fit; a mean in space alone.
     apart = nn.BatchNorm2d(2 * len(group)).double()
     nn.init.normal_(apart.weight)
@@ -327,6 +331,7 @@ def test_pooling_and_normalising_keep_turns(group):
         (lambda x: apart(x.flatten(1, 2)).view_as(x), lifted),
         (spatial(nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)), half),
         (lambda x: x.mean((-2, -1)), None),
+        (mixes, lifted),
     ):
         with pytest.raises(AssertionError):
             assert_equivariant(wrong, x, lifted, out)
@@ -394,6 +399,8 @@ BAD_CALLS = [
         ValueError,
         r"\(batch, 3, \|G\|, \*space\) is needed",
     ),
+    (lambda: HexagonMask()(torch.zeros(2, 3, 5)), ValueError, r"x: got shape \(2, 3, 5\)"),
+    (lambda: HexagonMask()(torch.zeros(2, 4, 4)), ValueError, "n odd"),
     (lambda: GroupPool()(torch.zeros(2, 4)), ValueError, r"x: got shape \(2, 4\)"),
     (lambda: spatial(nn.AvgPool2d(2))(torch.zeros(2, 8, 8)), ValueError, r"x: got shape \(2, 8, 8\)"),
 ]

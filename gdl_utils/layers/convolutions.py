@@ -30,7 +30,8 @@ FUNCTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.c
 class LiftingConv(nn.Module):
     """Lift a signal on a grid to the group: correlate it with one filter in every position g·w that the group gives it.
 
-    Equivariant to the domain's group, which acts on the output by the regular representation, and to shifts.
+    Equivariant to the domain's group, which acts on the output by the regular representation, and to shifts by multiples of the
+    stride.
 
     Parameters
     ----------
@@ -69,7 +70,8 @@ class LiftingConv(nn.Module):
     Notes
     -----
     Takes ``(batch, in_channels, F, *space)``, without the axis F for a trivial fibre, and gives
-    ``(batch, out_channels, |G|, *space)``. On a hexagonal grid the output is not 0 outside of the mask: multiply by the larger grid's mask again.
+    ``(batch, out_channels, |G|, *space)``. On a hexagonal grid the output is not 0 outside of the mask, and needs
+    a ``HexagonMask``.
 
     Examples
     --------
@@ -107,7 +109,6 @@ class LiftingConv(nn.Module):
         self.domain, self.group = domain, domain.group
         space = SignalSpace(domain, fibre)  # where a filter lives
         self.fibre, self.dimensions = space.fibre, len(domain.shape)
-        self._fibre_axis = () if self.fibre.name == "trivial" else (self.fibre.size,)
 
         index, mixing = _expansion(domain, self.fibre, self.in_channels)
         self.register_buffer("_index", torch.from_numpy(index), persistent=False)
@@ -137,7 +138,7 @@ class LiftingConv(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve; shapes as in the class's notes."""
         self._check(x)
-        x = x.flatten(1, 2) if self._fibre_axis else x
+        x = x.flatten(1, 2) if self.fibre.axis else x
         padding = self.padding
         if self.padding_mode == "circular" and padding:
             x, padding = nn.functional.pad(x, (padding,) * (2 * self.dimensions), mode="circular"), 0
@@ -179,8 +180,8 @@ class LiftingConv(nn.Module):
         """Refuse an input that does not fit, in words; warn of sizes on which a turn cannot be exact."""
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
-        wanted = (self.in_channels, *self._fibre_axis)
-        axes = "(batch, channels, " + "group, " * bool(self._fibre_axis) + f"{self.dimensions} of space)"
+        wanted = (self.in_channels, *self.fibre.axis)
+        axes = "(batch, channels, " + "group, " * bool(self.fibre.axis) + f"{self.dimensions} of space)"
         shape = tuple(x.shape)
         if x.ndim != 1 + len(wanted) + self.dimensions:
             raise ValueError(f"x: got shape {shape}; {axes} has {1 + len(wanted) + self.dimensions} axes")

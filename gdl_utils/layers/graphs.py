@@ -106,7 +106,7 @@ class Adjacency:
         total = self._totals()[self.edge_index[1]]
         return self._weighted(torch.where(total == 0, 0, self.weight / torch.where(total == 0, 1, total)))
 
-    def symmetric(self) -> "Adjacency":
+    def normalised(self) -> "Adjacency":
         """Return the edges and a self-loop for each node, with weights a_ij / √(d_i d_j): the matrix of a GCN.
 
         Here d_i is the sum of the weights that come in at node i, the loop's among them. Kipf and Welling (2017), equation 2.
@@ -125,7 +125,7 @@ class Adjacency:
         source, target = looped.edge_index
         return looped._weighted(scale[target] * looped.weight * scale[source])
 
-    def renumbered(self, p: ArrayLike) -> "Adjacency":
+    def permuted(self, p: ArrayLike) -> "Adjacency":
         """Return the same graph with other numbers: node i becomes number p[i], PAPᵀ.
 
         Raises
@@ -172,7 +172,7 @@ class GraphConv(nn.Module):
     """Message passing: each node combines what it knows with what its neighbours say, y = x W₀ + (A x) W₁ + b.
 
     Equivariant to every renumbering of nodes that renumbers the adjacency matrix too, on any graph. With ``A.mean()`` or
-    ``A.symmetric()`` in the place of A the messages are averaged, or weighted as in a GCN.
+    ``A.normalised()`` in the place of A the messages are averaged, or weighted as in a GCN.
 
     Parameters
     ----------

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+from gdl_utils.domains import hexagonal_grid
+
 
 class GroupBatchNorm(nn.BatchNorm1d):
     """Batch normalisation with one mean and one variance for each channel, shared over the group axis and over space.
@@ -55,7 +57,7 @@ class GroupPool(nn.Module):
         return x.amax(2)
 
 
-class SpacePool(nn.Module):
+class GlobalPool(nn.Module):
     """Forget the position in space, and with ``group_axis`` that in the group too: the mean over all points.
 
     Invariant to shifts on a torus and to turns on any grid, if what comes in is equivariant. With ``group_axis`` the whole output is
@@ -77,7 +79,7 @@ class SpacePool(nn.Module):
 
     Examples
     --------
-    >>> SpacePool(2, group_axis=True)(torch.zeros(16, 8, 4, 7, 7)).shape
+    >>> GlobalPool(2, group_axis=True)(torch.zeros(16, 8, 4, 7, 7)).shape
     torch.Size([16, 8])
     """
 
@@ -107,8 +109,9 @@ class spatial(nn.Module):  # it reads as a verb: spatial(nn.AvgPool2d(2))
     Equivariant to turns if the module is, on the sizes that fit: windows must lie symmetrically,
     (size + 2·padding - kernel) mod stride = 0.
 
-    Takes ``(batch, channels, |G|, *space)`` and gives ``(batch, channels, |G|, *smaller space)``. A module without parameters
-    that treats each channel on its own is meant; one that mixes channels would break the turns.
+    Takes ``(batch, channels, |G|, *space)`` and gives ``(batch, channels, |G|, *smaller space)``. A module that treats each channel
+    on its own keeps the turns; one that mixes them breaks the turns, and is the control of a group convolution: a plain
+    ``nn.Conv2d(channels * |G|, out_channels * |G|, 3)``.
 
     Examples
     --------
@@ -124,7 +127,27 @@ class spatial(nn.Module):  # it reads as a verb: spatial(nn.AvgPool2d(2))
         """Apply the module with the group axis folded into the channels."""
         if x.ndim < 4:
             raise ValueError(f"x: got shape {tuple(x.shape)}; (batch, channels, |G|, *space) is needed")
-        return self.module(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
+        return self.module(x.flatten(1, 2)).unflatten(1, (-1, x.shape[2]))
+
+
+class HexagonMask(nn.Module):
+    """Put 0 outside of the hexagon, where a convolution on a hexagonal grid leaves something that no turn keeps.
+
+    Equivariant to the turns and mirrors of ``hexagonal_grid(n)``. Takes and gives (…, n, n) in axial coordinates, n odd.
+
+    Examples
+    --------
+    >>> HexagonMask()(torch.ones(3, 3))
+    tensor([[0., 1., 1.],
+            [1., 1., 1.],
+            [1., 1., 0.]])
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mask."""
+        if x.ndim < 2 or x.shape[-2] != x.shape[-1] or x.shape[-1] % 2 == 0:
+            raise ValueError(f"x: got shape {tuple(x.shape)}; (…, n, n) with n odd is needed")
+        return x * torch.from_numpy(hexagonal_grid(x.shape[-1]).mask).to(x.device)
 
 
 class BlurPool(nn.Module):

@@ -6,7 +6,7 @@ from torch import nn
 from gdl_utils._checks import check_positive
 
 
-class SolvedLinear(nn.Module):
+class EquivariantLinear(nn.Module):
     """Combine a basis of equivariant maps with learned coefficients: W = Σ_k θ_k B_k, between each pair of channels.
 
     Equivariant to whatever the basis is, on inputs of exactly its size; the most general such linear layer if the basis is complete.
@@ -43,7 +43,7 @@ class SolvedLinear(nn.Module):
     >>> from gdl_utils.signals import SignalSpace
     >>> space = SignalSpace(nodes(5))
     >>> rho = [space.matrix(g) for g in space.group.generators]
-    >>> layer = SolvedLinear(equivariant_basis(rho, rho), 3, 8)
+    >>> layer = EquivariantLinear(equivariant_basis(rho, rho), 3, 8)
     >>> layer.weight.shape, layer(torch.zeros(16, 3, 5)).shape
     (torch.Size([8, 3, 2]), torch.Size([16, 8, 5]))
     """
