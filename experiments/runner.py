@@ -99,18 +99,22 @@ def head() -> dict:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "command": " ".join(["python", f"experiments/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-            "threads": torch.get_num_threads(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        "machine": machine(),
+        "versions": versions(torch, np),
     }
+
+
+def machine() -> dict:
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def versions(*modules) -> dict:
+    return {"python": platform.python_version()} | {module.__name__: module.__version__ for module in modules}
 
 
 def processor() -> str:
