@@ -59,7 +59,6 @@ THREE = {
 
 @pytest.mark.parametrize("name", THREE)
 def test_three_instances_of_one_blueprint_are_exact_after_every_layer(name):
-    torch.manual_seed(0)
     make, shape, group = THREE[name]
     report = audit(make().double(), torch.randn(shape, dtype=torch.float64), group)
     assert report.lost_at is None and all(row.error <= 1e-12 for row in report.rows)
@@ -77,7 +76,6 @@ def test_parts_can_be_taken_out_and_sliced_off():
 
 
 def test_a_planted_plain_layer_is_named_as_the_place_of_loss():
-    torch.manual_seed(0)
     report = audit(
         p4_network(spatial(nn.Conv2d(16, 32, 3, padding=1))).double(),
         torch.randn(2, 1, 8, 8).double(),
@@ -103,12 +101,10 @@ def test_a_planted_plain_layer_is_named_as_the_place_of_loss():
     ids=["a size that does not fit", "borders", "flatten and dense"],
 )
 def test_what_breaks_a_symmetry_is_found(model, group, lost):
-    torch.manual_seed(0)
     assert audit(model().double(), torch.randn(2, 1, 8, 8).double(), group).lost_at == lost
 
 
 def test_a_stride_leaves_the_shifts_that_it_divides_and_the_audit_says_so():
-    torch.manual_seed(0)
     model, x = shifts_network().double(), torch.randn(2, 1, 8, 8, dtype=torch.float64)
     assert [row.elements for row in audit(model, x, torus(8)).rows] == [64, 64, 16, 16, 16, 16, 16]
     kept = respected(model, x, SignalSpace(torus(8)))
@@ -118,7 +114,6 @@ def test_a_stride_leaves_the_shifts_that_it_divides_and_the_audit_says_so():
 
 
 def test_the_symmetry_of_a_trained_network_is_a_subgroup():
-    torch.manual_seed(0)
     group = dihedral(4)
     x = torch.randn(2, 1, 8, 8, dtype=torch.float64)
     kept = respected(p4_network().double(), x, SignalSpace(square_grid(8, group)))
@@ -140,7 +135,6 @@ class Times(nn.Module):
 
 @pytest.mark.parametrize(("n", "pool"), [(28, 7), (27, 9), (33, 11), (35, 7)])
 def test_of_a_large_torus_there_are_shifts_to_try_after_every_stride(n, pool):
-    torch.manual_seed(0)
     x, side = torch.randn(1, 1, n, n, dtype=torch.float64), n // pool
     masked, plain = (
         audit(nn.Sequential(nn.AvgPool2d(pool), Times(factor)).double(), x, torus(n))
@@ -151,7 +145,6 @@ def test_of_a_large_torus_there_are_shifts_to_try_after_every_stride(n, pool):
 
 
 def test_a_reading_that_leaves_the_identity_alone_shows_nothing():
-    torch.manual_seed(0)
     x = torch.randn(2, 1, 7, dtype=torch.float64)
     assert audit(nn.Linear(7, 1).double(), x, cyclic(7)).lost_at is not None  # not "a cycle of 1"
     mean = audit(nn.AdaptiveAvgPool1d(1), x, cyclic(7))  # the control
@@ -178,7 +171,6 @@ def test_groups_too_large_for_a_table_are_audited(shape, group):
 
 
 def test_on_a_cycle_with_mirrors_the_group_axis_is_read():
-    torch.manual_seed(0)
     model = LiftingConv(strand(3, cyclic(2)), 1, 4, padding=1, padding_mode="circular").double()
     x, group = torch.randn(1, 1, 6, dtype=torch.float64), dihedral(6)
     row = audit(model, x, group).rows[-1]
@@ -188,7 +180,6 @@ def test_on_a_cycle_with_mirrors_the_group_axis_is_read():
 
 
 def test_a_group_that_the_cubic_grid_knows_moves_volumes():
-    torch.manual_seed(0)
     x = torch.randn(1, 1, 4, 4, 4, dtype=torch.float64)
     row = audit(nn.ReLU(), x, dihedral(4)).rows[-1]
     assert row.reading == "cubic grid 4×4×4" and row.error <= 1e-12
@@ -224,13 +215,11 @@ READ = [
 
 @pytest.mark.parametrize(("model", "group", "shape", "reading"), READ, ids=["volume", "deployed", "axis"])
 def test_shapes_are_read_as_they_are_meant(model, group, shape, reading):
-    torch.manual_seed(0)
     last = audit(model().double(), torch.randn(shape, dtype=torch.float64), group).rows[-1]
     assert last.reading == reading and last.error <= 1e-12
 
 
 def test_a_network_for_one_group_can_be_audited_for_a_larger_and_a_smaller_one():
-    torch.manual_seed(0)
     network = lambda n: nn.Sequential(
         LiftingConv(square_grid(3, cyclic(n)), 1, 4, padding=1), GlobalPool(2, group_axis=True)
     ).double()
@@ -240,7 +229,6 @@ def test_a_network_for_one_group_can_be_audited_for_a_larger_and_a_smaller_one()
 
 
 def test_strands_and_hexagons_are_audited_too():
-    torch.manual_seed(0)
     group = cyclic(2)
     space = SignalSpace(strand(12, group), complement(group))
     model = nn.Sequential(LiftingConv(strand(5, group), 1, 2, fibre=complement(group)), nn.ReLU()).double()
@@ -285,7 +273,6 @@ class Plus(nn.Module):
 
 
 def test_a_transformer_is_exact_with_channels_last_and_lost_at_its_positions():
-    torch.manual_seed(0)
     report = lambda positions: audit(
         Attention(4, 5, positions).double(), torch.randn(2, 4, 5, dtype=torch.float64), symmetric(5)
     )
@@ -346,7 +333,6 @@ def plane_network(grid, group, size):
 @pytest.mark.parametrize("name", PLANES)
 def test_every_plane_group_is_exact_before_training_and_after(name):
     grid, group, size = PLANES[name]
-    torch.manual_seed(0)
     model, mask = plane_network(grid, group, size), torch.from_numpy(grid(size, group).mask)
     x = torch.randn(20, 1, size, size, dtype=torch.float64) * mask
     y = torch.randn(20, 2, dtype=torch.float64)
@@ -355,6 +341,6 @@ def test_every_plane_group_is_exact_before_training_and_after(name):
     fit(model, lambda m, x, y: (m(x) - y).square().mean(), (x, y), epochs=3)
     assert not torch.equal(model[0][0].weight, weights)
     assert audit(model, x[:2], group).lost_at is None
-    with torch.no_grad():  # the control: one filter's copy is no copy any more
-        model[2][0]._index = model[2][0]._index.roll(1)
+    forget = lambda layer, inputs, y: y[:, :, [0, 0, *range(2, y.shape[2])]]
+    model[2][0].register_forward_hook(forget)  # the control: one element does not turn its filter
     assert audit(model, x[:2], group).lost_at is not None

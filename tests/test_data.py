@@ -1,17 +1,28 @@
-"""The digits and the frame round them, MNIST from files of the tests' own, and images on hexagons."""
+"""The digits and the frame round them, MNIST from files of the tests' own, images turned and on hexagons, small graphs."""
 
 import gzip
 import subprocess
 import sys
 
+import networkx as nx
 import numpy as np
 import pooch
 import pytest
 import torch
 
-from gdl_utils.data import centred, digits, hexagonal, mnist, rotate
+from gdl_utils.data import (
+    centred,
+    digits,
+    hexagonal,
+    karate_club,
+    look_alikes,
+    mnist,
+    rotate,
+    tetracubes,
+)
 from gdl_utils.domains import hexagonal_grid
 from gdl_utils.groups import cyclic, dihedral
+from gdl_utils.layers import Adjacency
 from gdl_utils.signals import SignalSpace
 
 
@@ -286,3 +297,38 @@ def test_bad_input_between_pixels_is_named(call, error, words):
 def test_an_empty_stack_stays_empty():
     assert rotate(torch.ones(0, 5, 5), 30).shape == (0, 5, 5)
     assert hexagonal(torch.ones(0, 5, 5), 3).shape == (0, 3, 3)
+
+
+def test_the_club_is_the_one_of_the_paper():
+    edge_index, labels = karate_club()
+    assert edge_index.shape == (2, 156) and labels[0] == 0 and labels[33] == 1
+    dense = Adjacency(edge_index, 34).dense()
+    assert torch.equal(dense, dense.T) and dense.trace() == 0 and dense.max() == 1
+    assert dense.sum(1)[[0, 33]].tolist() == [16, 17]
+
+
+@pytest.mark.parametrize("name", look_alikes())
+def test_look_alikes_differ_and_colour_refinement_does_not_see_it(name):
+    a, b, n = look_alikes()[name]
+    graphs = []
+    for edges in (a, b):
+        graph = nx.Graph(edges.T.tolist())
+        nx.set_node_attributes(graph, "same", "colour")
+        assert len(graph) == n
+        graphs.append(graph)
+    assert not nx.is_isomorphic(*graphs)
+    refined = lambda graph: nx.weisfeiler_lehman_graph_hash(graph, node_attr="colour", iterations=n)
+    assert refined(graphs[0]) == refined(graphs[1])
+    path = nx.path_graph(n)
+    nx.set_node_attributes(path, "same", "colour")
+    assert refined(path) != refined(graphs[0])  # it does see other differences
+
+
+def test_tetracubes_are_eight_and_only_the_screws_are_mirror_images():
+    points, names = tetracubes()
+    assert points.shape == (8, 4, 3) and len(names) == 8
+    distances = torch.cdist(points, points).flatten(1).sort(1).values
+    same = [(i, j) for i in range(8) for j in range(i) if torch.allclose(distances[i], distances[j])]
+    assert same == [(7, 6)]
+    volume = lambda p: torch.linalg.det(p[1:] - p[:-1])  # of the three steps along the screw
+    assert volume(points[6]) == -volume(points[7]) != 0

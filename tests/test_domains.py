@@ -47,9 +47,9 @@ def test_every_element_permutes_the_points_and_products_compose(domain):
     for g in range(len(domain.group)):
         assert np.array_equal(p[g][p], p[product[g]])  # g·(h·u) = (gh)·u
     assert domain.mask.shape == domain.shape and domain.mask.sum() == len(domain) == len(domain.points)
-    assert (p[domain.group.identity] == np.arange(len(domain))).all() and len(
-        {row.tobytes() for row in p}
-    ) > len(p) // 49
+    # Different elements do different things, but where there is a single point.
+    assert len({row.tobytes() for row in p}) == (len(p) if len(domain) > 1 else 1)
+    assert (p[domain.group.identity] == np.arange(len(domain))).all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8])

@@ -227,3 +227,20 @@ def test_both_arms_against_time_have_equal_numbers_of_parameters():
         for arm in error_against_time.ARMS.values()
     ]
     assert max(counts) < 1.05 * min(counts)
+
+
+def record_faults(content):
+    """What is missing in the results of an experiment: the machine, the versions, how long, and which seeds."""
+    machine, versions = content.get("machine", {}), content.get("versions", {})
+    faults = [f"no {k}" for k in ("processor", "cores", "system", "threads") if k not in machine]
+    faults += [f"no version of {k}" for k in ("python", "torch", "numpy") if k not in versions]
+    faults += [f"no {k}" for k in ("date", "command", "duration_s", "settings") if k not in content]
+    return faults + [f"record {i}: no seed" for i, r in enumerate(content["records"]) if "seed" not in r]
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_committed_says_how_it_was_made(path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["records"] and record_faults(content) == []
+    spoilt = content | {"machine": {}, "records": [{}]}  # the control
+    assert len(record_faults(spoilt)) == 5
