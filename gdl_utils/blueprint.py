@@ -75,9 +75,7 @@ class Blueprint(nn.Sequential):
                 f"local_pooling: got {len(local_pooling)} for {len(equivariant)} equivariant layers; give one for each, or None"
             )
         if head is not None and invariant_pooling is None:
-            raise ValueError(
-                "head: needs invariant_pooling, or it would undo what the layers before it respect"
-            )
+            raise ValueError("head: needs invariant_pooling, or it undoes what the layers before it respect")
         super().__init__()
         for i, (layer, pool) in enumerate(zip(equivariant, local_pooling, strict=True), start=1):
             self.add_module(f"equivariant {i}", layer)

@@ -17,9 +17,7 @@ from gdl_utils._checks import check_positive
 __all__ = ["CLAIMS", "check_claim"]
 
 MIME = "application/vnd.gdl.claim+json"
-EXACT = (
-    1e-12  # what a control, or a measurement of another kind, differs by from 0 when it is 0 up to rounding
-)
+EXACT = 1e-12  # what is not further from 0 is 0 up to rounding
 GAP = 1e6  # by how much a control must exceed the bound of an exact claim
 
 

@@ -77,7 +77,7 @@ def equivariant_basis(
     rho_in, rho_out = _as_matrices("rho_in", rho_in), _as_matrices("rho_out", rho_out)
     if len(rho_in) != len(rho_out):
         raise ValueError(
-            f"rho_in, rho_out: got {len(rho_in)} and {len(rho_out)} matrices; give one for each generator"
+            f"rho_in, rho_out: got {len(rho_in)} and {len(rho_out)}; give one for each generator"
         )
     if group is not None:
         for name, matrices in (("rho_in", rho_in), ("rho_out", rho_out)):
@@ -132,7 +132,7 @@ def _as_matrices(argument: str, matrices: Sequence[ArrayLike]) -> np.ndarray:
     shapes = {m.shape for m in given}
     if len(shapes) > 1 or any(m.ndim != 2 or m.shape[0] != m.shape[1] or m.size == 0 for m in given):
         raise ValueError(
-            f"{argument}: got shapes {[m.shape for m in given]}; all must be square, and of one size from 1 on"
+            f"{argument}: got shapes {[m.shape for m in given]}; all must be square and of one size"
         )
     stacked = np.stack(given)
     if not np.isfinite(stacked).all():

@@ -103,7 +103,7 @@ def sign(group: Group) -> Fibre:
     flips = {"dihedral": [1, -1], "octahedral": [1, 1, -1]}.get(group.family)
     if flips is None:
         raise ValueError(
-            f"group: got {group.name}; mirror images are known in the dihedral and octahedral groups"
+            f"group: got {group.name}; mirror images are known in dihedral and octahedral groups"
         )
     matrices = [[[flip]] for flip in flips[: len(group.generators)]]
     return Fibre("sign", group, group.representation(matrices).astype(float))
@@ -146,9 +146,7 @@ class SignalSpace:
         elif not isinstance(fibre, Fibre):
             fibre = Fibre("matrices", domain.group, domain.group.representation(fibre))
         if fibre.group != domain.group:
-            raise ValueError(
-                f"fibre: belongs to {fibre.group!r}, the domain to {domain.group!r}; they must be one group"
-            )
+            raise ValueError(f"fibre: belongs to {fibre.group!r}, not to the domain's {domain.group!r}")
         self.domain, self.fibre, self.group = domain, fibre, domain.group
         self.shape = (*fibre.axis, *domain.shape)
         # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it.
@@ -184,9 +182,7 @@ class SignalSpace:
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
         if tuple(x.shape[-len(self.shape) :]) != self.shape:
-            raise ValueError(
-                f"x: got shape {tuple(x.shape)}; its last axes must be {self.shape}, those of {self!r}"
-            )
+            raise ValueError(f"x: got shape {tuple(x.shape)}; the last axes of {self!r} are {self.shape}")
         moved = self._move_points(g, x.flatten(-len(self.domain.shape))).unflatten(-1, self.domain.shape)
         if not self.fibre.axis:
             return moved
@@ -196,9 +192,7 @@ class SignalSpace:
             and not x.dtype.is_complex
             and (not x.dtype.is_signed or (matrix % 1).any())
         ):
-            raise TypeError(
-                f"x: got {x.dtype}; the {self.fibre.name} fibre adds multiples of values, give floating-point numbers"
-            )
+            raise TypeError(f"x: got {x.dtype}; the {self.fibre.name} fibre needs floating-point numbers")
         rho = torch.as_tensor(matrix, dtype=x.dtype, device=x.device)
         axis = moved.ndim - len(self.shape)
         return torch.tensordot(rho, moved, dims=([1], [axis])).movedim(0, axis)

@@ -100,9 +100,7 @@ def fit(
         for batch in torch.randperm(n, generator=order).split(batch_size):
             value = loss(model, *(t[batch].to(device) for t in tensors))
             if not torch.isfinite(value):
-                raise ValueError(
-                    f"loss: is {value.item()} in epoch {epoch + 1}; a smaller learning_rate may help"
-                )
+                raise ValueError(f"loss: is {value.item()} in epoch {epoch + 1}; try a smaller learning_rate")
             optimizer.zero_grad()
             value.backward()
             optimizer.step()

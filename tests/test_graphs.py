@@ -67,7 +67,7 @@ def test_what_odd_graphs_give_is_what_the_docstring_says():
         (TypeError, "bool", ([[True], [False]], 3)),
         (ValueError, r"\(2, number of edges\)", ([[0, 1, 2]], 3)),
         (ValueError, "n: got 0", (torch.zeros(2, 0, dtype=torch.int64), 0)),
-        (ValueError, "one for each edge", ([[0], [1]], 3, torch.ones(2))),
+        (ValueError, "not one for each of 1 edges", ([[0], [1]], 3, torch.ones(2))),
         (ValueError, "not finite", ([[0], [1]], 3, torch.tensor([float("nan")]))),
         (ValueError, "gradient", ([[0], [1]], 3, torch.ones(1, requires_grad=True))),
     ],

@@ -194,7 +194,7 @@ def test_a_layer_made_in_float32_is_exact_in_double_on_a_basis_of_irrational_num
 
 
 BAD = [
-    (lambda: equivariant_basis([np.eye(2)], [np.eye(2)] * 2), "got 1 and 2 matrices"),
+    (lambda: equivariant_basis([np.eye(2)], [np.eye(2)] * 2), "got 1 and 2;"),
     (lambda: equivariant_basis([], [np.eye(2)]), "rho_in: got no matrices"),
     (lambda: equivariant_basis([np.ones((2, 3))], [np.eye(2)]), "rho_in: got shapes .* all must be square"),
     (lambda: equivariant_basis([np.eye(0)], [np.eye(2)]), "rho_in: got shapes"),

@@ -349,7 +349,7 @@ BAD_CALLS = [
     (
         lambda: LIFT(torch.zeros(1, 5, 8, 8)),
         ValueError,
-        r"x: got 5 channels in shape \(1, 5, 8, 8\); this layer takes 2",
+        r"x: got 5 channels in shape \(1, 5, 8, 8\); it takes 2",
     ),
     (lambda: LIFT(torch.zeros(2, 8, 8)), ValueError, r"\(batch, channels, 2 of space\) has 4 axes"),
     (lambda: CONV(torch.zeros(1, 3, 8, 8)), ValueError, r"\(batch, channels, group, 2 of space\) has 5 axes"),
@@ -364,11 +364,10 @@ BAD_CALLS = [
         "x: got torch.float64, the layer's weights are torch.float32",
     ),
     (lambda: LIFT(torch.zeros(1, 2, 8, 8).long()), TypeError, "x: got torch.int64"),
-    (lambda: LIFT(torch.zeros(0, 2, 8, 8)), ValueError, "x: got an empty batch"),
     (
         lambda: LIFT(torch.zeros(1, 2, 2, 8)),
         ValueError,
-        r"x: got \(2, 8\) in space, too small for a kernel of 3 with padding 0",
+        r"x: got \(2, 8\) in space, too small for kernel 3, padding 0",
     ),
     (lambda: LIFT(np.zeros((1, 2, 8, 8))), TypeError, "x: got ndarray"),
     (lambda: LiftingConv(P4, 0, 3), ValueError, "in_channels: got 0"),
@@ -387,7 +386,7 @@ BAD_CALLS = [
     (
         lambda: GroupBatchNorm(3)(torch.zeros(2, 4, 4, 5, 5)),
         ValueError,
-        r"\(batch, 3, \|G\|, \*space\) is needed",
+        r"give \(batch, 3, \|G\|, \*space\)",
     ),
     (lambda: HexagonMask()(torch.zeros(2, 3, 5)), ValueError, r"x: got shape \(2, 3, 5\)"),
     (lambda: HexagonMask()(torch.zeros(2, 4, 4)), ValueError, "n odd"),
@@ -404,7 +403,7 @@ def test_bad_input_is_named(call, kind, words):
 
 def test_a_circular_padding_larger_than_the_input_is_refused():
     layer = LiftingConv(square_grid(3, cyclic(4)), 1, 1, padding=4, padding_mode="circular")
-    with pytest.raises(ValueError, match="too small for a kernel of 3 with padding 4"):
+    with pytest.raises(ValueError, match="too small for kernel 3, padding 4"):
         layer(torch.zeros(1, 1, 3, 3))
 
 

@@ -124,7 +124,7 @@ def test_gradients_pass_through_the_action():
 
 def test_bad_input_is_named():
     space = SignalSpace(square_grid(3, cyclic(4)), regular(cyclic(4)))
-    with pytest.raises(ValueError, match=r"x: got shape \(2, 3, 3\); its last axes must be \(4, 3, 3\)"):
+    with pytest.raises(ValueError, match=r"x: got shape \(2, 3, 3\); the last axes of .* are \(4, 3, 3\)"):
         space.act(0, torch.zeros(2, 3, 3))
     with pytest.raises(ValueError, match="last axes"):
         space.act(0, torch.zeros(3))
@@ -179,5 +179,5 @@ def test_values_off_the_mask_are_refused(rng):
         space.act(1, torch.ones(2, 3, 3))
     with pytest.raises(ValueError, match="C₃; the complement of a base is an action of C₂"):
         complement(cyclic(3))
-    with pytest.raises(ValueError, match="mirror images are known in the dihedral and octahedral groups"):
+    with pytest.raises(ValueError, match="mirror images are known in dihedral and octahedral groups"):
         sign(cyclic(4))

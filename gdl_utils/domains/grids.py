@@ -176,7 +176,7 @@ def _permute(name: str, points: np.ndarray, group: Group, matrices: Sequence[Arr
     rho = group.representation(matrices)
     if rho.shape[1] != points.shape[1]:
         raise ValueError(
-            f"matrices: got {rho.shape[1]}×{rho.shape[1]}; the points of a {name} have {points.shape[1]} coordinates"
+            f"matrices: got {rho.shape[1]}×{rho.shape[1]}; points of a {name} have {points.shape[1]} axes"
         )
     number = {tuple(point): u for u, point in enumerate(points.tolist())}
     table = np.empty((len(group), len(points)), dtype=np.int64)

@@ -55,7 +55,5 @@ def pairs(n: int, group: Group | None = None) -> Domain:
 def _permuting(n: int, group: Group | None) -> Group:
     group = symmetric(n) if group is None else group
     if group.permutations.shape[1] != check_positive("n", n):
-        raise ValueError(
-            f"group: {group.name} permutes {group.permutations.shape[1]} things, and there are {n}"
-        )
+        raise ValueError(f"group: {group.name} permutes {group.permutations.shape[1]} things, here are {n}")
     return group

@@ -92,9 +92,7 @@ def torus(n: int, group: Group | None = None) -> Domain:
     group = cyclic(1) if group is None else group
     hexagonal = group.family in ("cyclic", "dihedral") and group.degree in (3, 6)
     if hexagonal and n % 2 == 0:
-        raise ValueError(
-            f"n: got {n}; a hexagonal torus has an odd side, so that it has a point at its centre"
-        )
+        raise ValueError(f"n: got {n}; a hexagonal torus has a point at its centre, and an odd side")
     grid = _hexagonal_torus(n, group) if hexagonal else square_grid(n, group)
     turns = [g for g in grid.group.generators if g != grid.group.identity]
     u = np.arange(n * n).reshape(n, n)

@@ -151,7 +151,7 @@ def _input_space(x: torch.Tensor, group: Group | Domain | SignalSpace) -> Signal
         space = SignalSpace(_domain(x, group))
     if tuple(x.shape[-len(space.shape) :]) != space.shape or x.ndim <= len(space.shape):
         raise ValueError(
-            f"x: got shape {tuple(x.shape)}; (batch, …, {', '.join(map(str, space.shape))}) is needed for {space!r}"
+            f"x: got shape {tuple(x.shape)}; its last axes must be {space.shape}, after the batch"
         )
     return space
 

@@ -103,9 +103,7 @@ def equivariance_errors(
     """
     group = space_in.group
     if space_out is not None and space_out.group != group:
-        raise ValueError(
-            f"space_out: belongs to {space_out.group!r}, space_in to {group!r}; both must be moved by one group"
-        )
+        raise ValueError(f"space_out: belongs to {space_out.group!r}, space_in to {group!r}")
     elements = list(range(len(group)) if elements is None else elements)
     if not elements:
         raise ValueError("elements: got none; there is nothing to measure")
@@ -184,14 +182,10 @@ def relative_error(y: torch.Tensor, wanted: torch.Tensor) -> float:
     0.25
     """
     if y.shape != wanted.shape:
-        raise ValueError(
-            f"y, wanted: got shapes {tuple(y.shape)} and {tuple(wanted.shape)}; they must be equal"
-        )
+        raise ValueError(f"y, wanted: got shapes {tuple(y.shape)} and {tuple(wanted.shape)}; give equal ones")
     error = float((torch.linalg.vector_norm(y - wanted) / torch.linalg.vector_norm(wanted)).detach())
     if not error < math.inf:
-        raise ValueError(
-            f"wanted: |y - wanted| / |wanted| = {error}; wanted must not be zero, and both be finite"
-        )
+        raise ValueError(f"wanted: the error is {error}; wanted must not be zero, and both be finite")
     return error
 
 
@@ -227,7 +221,7 @@ def _leaves(output: Any, what: str) -> list[torch.Tensor]:
     if isinstance(output, tuple | list):
         return [leaf for item in output for leaf in _leaves(item, what)]
     raise TypeError(
-        f"function: {what} gave a {type(output).__name__}; a tensor, or a tuple or dict of tensors, is needed"
+        f"function: {what} gave a {type(output).__name__}; give tensors, or tuples or dicts of them"
     )
 
 

@@ -28,9 +28,7 @@ def close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...
                 words.extend((*h, *word, t) for h in subgroup_words)
                 seen.update(p.tobytes() for p in coset)
                 if len(elements) > MAX_ELEMENTS:
-                    raise ValueError(
-                        f"generators: they make more than {MAX_ELEMENTS:,} elements, too many to list"
-                    )
+                    raise ValueError(f"generators: they make more than {MAX_ELEMENTS:,} elements, too many")
     return np.array(elements), words
 
 

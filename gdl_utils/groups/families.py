@@ -48,9 +48,7 @@ def symmetric(n: int) -> Group:
     """
     n = check_positive("n", n)
     if n > 8:
-        raise ValueError(
-            f"n: the symmetric group of {n} things is too large to list; n may be 1 to 8 (8! = 40,320)"
-        )
+        raise ValueError(f"n: the orders of {n} things are too many to list; n may be 1 to 8 (8! = 40,320)")
     swaps = []
     for i in range(n - 1):
         swap = np.arange(n)

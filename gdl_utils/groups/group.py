@@ -87,21 +87,15 @@ class Group:
     ):
         given = [as_permutation("generators", s, p) for s, p in enumerate(generators)]
         if not given:
-            raise ValueError(
-                "generators: got none; give at least one permutation (the identity makes the trivial group)"
-            )
+            raise ValueError("generators: got none; give at least one permutation, be it the identity")
         if len({len(p) for p in given}) > 1:
-            raise ValueError(
-                f"generators: they act on {[len(p) for p in given]} points; all must act on the same number"
-            )
+            raise ValueError(f"generators: they act on {[len(p) for p in given]} points; give one number")
         default = [chr(ord("a") + s + (s > 3)) for s in range(len(given))]  # "e" is the identity
         names = default if names is None else list(names)
         if len(names) != len(given):
             raise ValueError(f"names: got {len(names)} for {len(given)} generators; give one each")
         if len({"e", *names}) <= len(names):
-            raise ValueError(
-                f"names: got {names}; they must differ, and none may be 'e', the identity's name"
-            )
+            raise ValueError(f"names: got {names}; they must differ, and none may be the identity's, 'e'")
 
         self.name, self.family, self.degree = name, family, degree
         self.permutations, words = close(given)
@@ -130,9 +124,7 @@ class Group:
     def check_element(self, g: int) -> int:
         """Return ``g`` as an int, or raise an IndexError (TypeError) that says which numbers the group has."""
         if isinstance(g, bool) or not isinstance(g, int | np.integer):
-            raise TypeError(
-                f"g: got {g!r}; an element is named by its number, an integer from 0 to {len(self) - 1}"
-            )
+            raise TypeError(f"g: got {g!r}; an element is named by its number, from 0 to {len(self) - 1}")
         if not 0 <= g < len(self):
             raise IndexError(f"g: {self.name} has no element {g}; its elements are 0 to {len(self) - 1}")
         return int(g)
@@ -263,7 +255,7 @@ class Group:
     def _check_images(self, argument: str, images: list[np.ndarray]) -> None:
         if len(images) != len(self.generators):
             raise ValueError(
-                f"{argument}: got {len(images)}; {self.name} has {len(self.generators)} generators, give one for each"
+                f"{argument}: got {len(images)}; {self.name} has {len(self.generators)} generators"
             )
         if len({m.shape for m in images}) > 1:
             raise ValueError(f"{argument}: got shapes {[m.shape for m in images]}; all must have the same")

@@ -96,9 +96,7 @@ class LiftingConv(nn.Module):
     ):
         super().__init__()
         if not isinstance(domain, Domain) or len(domain.shape) not in CONV or len(set(domain.shape)) > 1:
-            raise ValueError(
-                f"domain: got {domain!r}; a kernel is a grid of one to three dimensions, equal on all"
-            )
+            raise ValueError(f"domain: got {domain!r}; a kernel is a grid with one to three equal sides")
         if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
             raise ValueError(f"padding: got {padding!r}; give a whole number from 0 upwards")
         if padding_mode not in ("zeros", "circular"):
@@ -142,8 +140,7 @@ class LiftingConv(nn.Module):
         padding = self.padding
         if self.padding_mode == "circular" and padding:
             x, padding = nn.functional.pad(x, (padding,) * (2 * self.dimensions), mode="circular"), 0
-        bias = None if self.bias is None else self.bias.repeat_interleave(len(self.group))
-        y = FUNCTION[self.dimensions](x, self.expand(), bias, self.stride, padding)
+        y = FUNCTION[self.dimensions](x, self.expand(), self._repeated_bias(), self.stride, padding)
         return y.unflatten(1, (self.out_channels, len(self.group)))
 
     def to_conv(self) -> nn.Module:
@@ -152,22 +149,14 @@ class LiftingConv(nn.Module):
         It takes ``(batch, in_channels·F, *space)`` and gives ``(batch, out_channels·|G|, *space)``.
         """
         filters = self.expand().detach()
-        conv = CONV[self.dimensions](
-            filters.shape[1],
-            filters.shape[0],
-            self.domain.shape[0],
-            stride=self.stride,
-            padding=self.padding,
-            padding_mode=self.padding_mode,
-            bias=self.bias is not None,
-            device=filters.device,
-            dtype=filters.dtype,
-        )
-        with torch.no_grad():
-            conv.weight.copy_(filters)
-            if self.bias is not None:
-                conv.bias.copy_(self.bias.repeat_interleave(len(self.group)))
+        options = {"stride": self.stride, "padding": self.padding, "padding_mode": self.padding_mode}
+        conv = CONV[self.dimensions](*filters.shape[1::-1], self.domain.shape[0], **options).to(filters)
+        conv.weight = nn.Parameter(filters)
+        conv.bias = None if self.bias is None else nn.Parameter(self._repeated_bias().detach())
         return conv.train(self.training)
+
+    def _repeated_bias(self) -> torch.Tensor | None:
+        return None if self.bias is None else self.bias.repeat_interleave(len(self.group))
 
     def extra_repr(self) -> str:
         """Say what the layer is made of."""
@@ -186,25 +175,19 @@ class LiftingConv(nn.Module):
         if x.ndim != 1 + len(wanted) + self.dimensions:
             raise ValueError(f"x: got shape {shape}; {axes} has {1 + len(wanted) + self.dimensions} axes")
         if shape[1] != self.in_channels:
-            raise ValueError(
-                f"x: got {shape[1]} channels in shape {shape}; this layer takes {self.in_channels}"
-            )
+            raise ValueError(f"x: got {shape[1]} channels in shape {shape}; it takes {self.in_channels}")
         if shape[1 : 1 + len(wanted)] != wanted:
             raise ValueError(
                 f"x: got {shape[2]} on axis 2 of shape {shape}; the {self.fibre.name} fibre of {self.group.name} has {wanted[1]}"
             )
         if x.dtype != self.weight.dtype:
-            raise TypeError(
-                f"x: got {x.dtype}, the layer's weights are {self.weight.dtype}; convert one of them"
-            )
-        if shape[0] == 0:
-            raise ValueError(f"x: got an empty batch, shape {shape}")
+            raise TypeError(f"x: got {x.dtype}, the layer's weights are {self.weight.dtype}; convert one")
         kernel, space = self.domain.shape[0], shape[1 + len(wanted) :]
         if min(space) + 2 * self.padding < kernel or (
             self.padding_mode == "circular" and self.padding > min(space)
         ):
             raise ValueError(
-                f"x: got {space} in space, too small for a kernel of {kernel} with padding {self.padding}"
+                f"x: got {space} in space, too small for kernel {kernel}, padding {self.padding}"
             )
         step = self.stride * (1 if self.domain.mask.all() else 2)
         for size in set(space) if self.stride > 1 and len(self.group) > 1 else ():

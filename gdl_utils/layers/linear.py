@@ -58,12 +58,10 @@ class EquivariantLinear(nn.Module):
     ):
         super().__init__()
         if basis.ndim != 3 or basis.is_sparse or len(basis) == 0:
-            raise ValueError(
-                f"basis: got shape {tuple(basis.shape)}; a dense (dim, n_out, n_in) with dim ≥ 1 is needed"
-            )
+            raise ValueError(f"basis: got shape {tuple(basis.shape)}; give a dense (dim ≥ 1, n_out, n_in)")
         if bias_basis is not None and bias_basis.shape[1:] != (basis.shape[1], 1):
             raise ValueError(
-                f"bias_basis: got shape {tuple(bias_basis.shape)}; (dim, {basis.shape[1]}, 1) is needed"
+                f"bias_basis: got shape {tuple(bias_basis.shape)}; give (dim, {basis.shape[1]}, 1)"
             )
         check_positive("in_channels", in_channels), check_positive("out_channels", out_channels)
         dtype = torch.get_default_dtype()

@@ -26,9 +26,7 @@ class GroupBatchNorm(nn.BatchNorm1d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise."""
         if x.ndim < 3 or x.shape[1] != self.num_features:
-            raise ValueError(
-                f"x: got shape {tuple(x.shape)}; (batch, {self.num_features}, |G|, *space) is needed"
-            )
+            raise ValueError(f"x: got shape {tuple(x.shape)}; give (batch, {self.num_features}, |G|, *space)")
         return super().forward(x.flatten(2)).view_as(x)
 
 
@@ -93,9 +91,7 @@ class GlobalPool(nn.Module):
         """Pool."""
         axes = self.dimensions + self.group_axis
         if x.ndim < 2 + axes:
-            raise ValueError(
-                f"x: got shape {tuple(x.shape)}; (batch, channels) and {axes} axes to pool are needed"
-            )
+            raise ValueError(f"x: got shape {tuple(x.shape)}; give (batch, channels) and {axes} axes to pool")
         return x.flatten(-axes).mean(-1)
 
     def extra_repr(self) -> str:

@@ -104,9 +104,7 @@ def _gates(net: nn.Module, also_zero: bool = False):
     torch's orders are i, f, g, o (the gates for input and forgetting, the new content, the output) and r, z, n.
     """
     if not isinstance(net, nn.LSTM | nn.GRU | nn.LSTMCell | nn.GRUCell):
-        raise TypeError(
-            f"net: got {type(net).__name__}; an LSTM or a GRU of torch, or a cell of these, is needed"
-        )
+        raise TypeError(f"net: got {type(net).__name__}; give an LSTM or a GRU of torch, or a cell of these")
     if not net.bias:
         raise ValueError("net: has no biases; make it with bias=True")
     n, lstm = net.hidden_size, isinstance(net, nn.LSTM | nn.LSTMCell)
