@@ -24,7 +24,7 @@ def fit(
     batch_size: int = 50,
     learning_rate: float = 1e-2,
     seed: int = 0,
-    each_epoch: Callable[[nn.Module, float], Any] = lambda model, loss: loss,
+    each_epoch: Callable[[nn.Module, float], Any] | None = None,
     checkpoint: str | Path | None = None,
 ) -> list:
     """Train a model with Adam, with a learning rate that falls to zero along a cosine.
@@ -45,7 +45,7 @@ def fit(
         That of the first step.
     seed : int
         Decides the order of the examples. Same seed, same start: same numbers.
-    each_epoch : callable
+    each_epoch : callable, optional
         ``each_epoch(model, loss)`` gives what to note after an epoch, made of numbers and text; by default its mean loss. The model
         is in evaluation mode meanwhile.
     checkpoint : str or Path, optional
@@ -108,7 +108,7 @@ def fit(
             total += float(value.detach()) * len(batch)
         bar.set_postfix(loss=f"{total / n:.3g}")
         model.eval()
-        history.append(each_epoch(model, total / n))
+        history.append(total / n if each_epoch is None else each_epoch(model, total / n))
         if path is not None:
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"order": order.get_state(), "torch": torch.get_rng_state()}
