@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid, strand
-from gdl_utils.equivariance import equivariance_error
+from gdl_utils.equivariance import equivariance_error, equivariance_errors
 from gdl_utils.groups import cyclic, dihedral, octahedral
 from gdl_utils.layers import GroupBatchNorm, GroupPool, LiftingConv, spatial
 from gdl_utils.signals import SignalSpace, complement, regular, trivial
@@ -64,12 +64,9 @@ def largest_errors(function, space, out, stride, shifts):
     x = torch.randn(2, 2, *space.shape, dtype=torch.float64) * torch.from_numpy(space.domain.mask)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # that a size does not fit is what is measured here
-        turned = [
-            equivariance_error(function, x, lambda t, g=g: space.act(g, t), lambda t, g=g: out.act(g, t))
-            for g in range(len(space.group))
-        ]
+        turned = max(equivariance_errors(function, x, space, out).values())
         roll = lambda by: lambda t: t.roll(by, -1)
-        return max(turned), equivariance_error(function, x, roll(stride), roll(1)) if shifts else None
+        return turned, equivariance_error(function, x, roll(stride), roll(1)) if shifts else None
 
 
 def measure_convolution(name, layer, size, kernel, padding, mode, stride):

@@ -12,9 +12,8 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from gdl_utils.claims import CLAIMS, Verdict
+from gdl_utils.claims import CLAIMS, MIME, Verdict
 
-MIME = "application/vnd.gdl.claim+json"
 KINDS = {
     "holds": ("holds", "hold"),
     "holds if": ("holds under a condition", "hold under a condition"),

@@ -6,11 +6,11 @@ this file, with the machine on which it was measured.
 """
 
 import json
-import os
-import platform
 import statistics
+import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +19,9 @@ from torch import nn
 from gdl_utils.domains import square_grid
 from gdl_utils.groups import cyclic
 from gdl_utils.layers import GroupConv, LiftingConv
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+from runner import machine, versions
 
 ROUNDS, CALLS = 120, 5
 BATCH, SIZE = 32, 28
@@ -54,8 +57,7 @@ def contestants():
         )
 
 
-def seconds(layer, call, backward):
-    start = time.perf_counter()
+def steps(layer, call, backward):
     for _ in range(CALLS):
         if backward:
             layer.zero_grad(set_to_none=True)
@@ -63,72 +65,54 @@ def seconds(layer, call, backward):
         else:
             with torch.no_grad():
                 call(layer)
-    return time.perf_counter() - start
 
 
-def ratios(layers, backward):
-    """``{other: (lower quartile, median, upper quartile)}`` of other ÷ ours, round by round."""
-    times = {name: [] for name in layers}
-    for turn in range(ROUNDS + 5):
-        names = list(layers)
+def in_turns(title, calls, rounds):
+    """Time every call in every round; return the median for "ours" in ms, and quartiles of other ÷ ours, round by round."""
+    times = {name: [] for name in calls}
+    for turn in range(rounds + 5):
+        names = list(calls)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody is always the first
-            took = seconds(*layers[name], backward)
+            start = time.perf_counter()
+            calls[name]()
             if turn >= 5:  # the first rounds warm up
-                times[name].append(took)
-    quotients = {
-        other: [a / b for a, b in zip(times[other], times["ours"], strict=True)]
-        for other in ("plain", "e2cnn")
-    }
-    rounded = {
-        other: [round(q, 3) for q in statistics.quantiles(each, n=4)] for other, each in quotients.items()
-    }
-    return rounded, round(1000 * statistics.median(times["ours"]) / CALLS, 3)
+                times[name].append(time.perf_counter() - start)
+    ours, quartiles = times.pop("ours"), {}
+    for other, took in times.items():
+        quotients = [a / b for a, b in zip(took, ours, strict=True)]
+        quartiles[other] = [round(q, 3) for q in statistics.quantiles(quotients, n=4)]
+        low, middle, high = quartiles[other]
+        print(f"{title}: {other} ÷ ours {middle:.2f} ({low:.2f} to {high:.2f})")
+    return 1000 * statistics.median(ours), quartiles
 
 
-def processor():
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+def store(path, peer, results):
+    """Write results as JSON, after where and with what they were measured."""
+    report = {"machine": machine(), "versions": versions(torch, peer)} | results
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def machine():
-    """Where and with what this is measured."""
-    return {
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "threads": torch.get_num_threads(),
-    }
-
-
-def main():
+def main(out):
     import e2cnn
 
     warnings.filterwarnings("ignore", module="e2cnn")
     torch.manual_seed(0)
     results = []
     for name, layers in contestants():
-        for backward in (True, False):
+        for what in ("forward + backward", "evaluation"):
+            backward = what != "evaluation"
             for layer, _ in layers.values():
                 layer.train(backward)
-            quartiles, ours = ratios(layers, backward)
-            what = "forward + backward" if backward else "evaluation"
-            results.append({"layer": name, "pass": what, "ours_ms": ours, "other ÷ ours": quartiles})
-            spread = "   ".join(
-                f"{o} ÷ ours {m:.2f} ({lo:.2f} to {hi:.2f})" for o, (lo, m, hi) in quartiles.items()
+            calls = {other: partial(steps, *pair, backward) for other, pair in layers.items()}
+            ours, quartiles = in_turns(f"{name}, {what}", calls, ROUNDS)
+            results.append(
+                {"layer": name, "pass": what, "ours_ms": round(ours / CALLS, 3), "other ÷ ours": quartiles}
             )
-            print(f"{name}, {what}: ours {ours:.2f} ms   {spread}")
-    report = machine() | {
-        "e2cnn": e2cnn.__version__,
-        "shape": {"batch": BATCH, "size": SIZE, "group": "C4"},
-        "rounds": ROUNDS,
-        "calls_per_round": CALLS,
-        "quantiles": "lower quartile, median, upper quartile",
-        "results": results,
-    }
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")
+    shape = {"batch": BATCH, "size": SIZE, "group": "C4"}
+    settings = {"shape": shape, "rounds": ROUNDS, "calls_per_round": CALLS}
+    settings["quantiles"] = "lower quartile, median, upper quartile"
+    store(out, e2cnn, settings | {"results": results})
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(__file__).with_suffix(".json"))

@@ -21,12 +21,13 @@ from runner import Results, rounded, run_all
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
-from gdl_utils.data import centred, digits, hexagonal, mnist
+from gdl_utils.data import centred, digits, hexagonal, mnist, rotate
 from gdl_utils.domains import Domain, hexagonal_grid, square_grid
-from gdl_utils.equivariance import assert_equivariant
+from gdl_utils.equivariance import equivariance_errors
 from gdl_utils.groups import cyclic, dihedral
-from gdl_utils.layers import GroupBatchNorm, GroupConv, LiftingConv, SpacePool, spatial
-from gdl_utils.signals import SignalSpace, rotate
+from gdl_utils.layers import GlobalPool, GroupBatchNorm, GroupConv, HexagonMask, LiftingConv, spatial
+from gdl_utils.signals import SignalSpace
+from gdl_utils.training import accuracy, cross_entropy
 
 FRAME = {"digits": 12, "mnist": 28}  # 8 × 8 pixels in 12 × 12: turned by any angle, no ink is lost
 LAYERS = {"digits": 3, "mnist": 4}
@@ -64,23 +65,19 @@ class HexagonalPool(nn.Module):
         return (9 * nn.functional.avg_pool2d(x, 3, stride=2) - two_corners) / 7
 
 
-class Masked(nn.Module):
-    """Zero outside of the hexagon; needed at the end only, for no point of the smaller hexagon has looked beyond the larger."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * torch.from_numpy(hexagonal_grid(x.shape[-1]).mask)
-
-
 def network(kernel: Domain, width: int, layers: int) -> Blueprint:
-    """Convolutions of 3 × 3 (or 7 points) without padding, each normalised, with one pooling by two after the first."""
+    """Convolutions of 3 × 3 (or 7 points) without padding, each normalised, with one pooling by two after the first.
+
+    Hexagons are masked at the end only, for no point of the smaller hexagon has looked beyond the larger.
+    """
     hexagons = not kernel.mask.all()
     deeper = [GroupConv(kernel, width, width) for _ in range(layers - 1)]
-    pool = SpacePool(2, group_axis=True)
+    pool = GlobalPool(2, group_axis=True)
     return Blueprint(
         [LiftingConv(kernel, 1, width), *deeper],
         nonlinearity=lambda: nn.Sequential(GroupBatchNorm(width), nn.ReLU()),
         local_pooling=[spatial(HexagonalPool() if hexagons else nn.AvgPool2d(2)), *[None] * len(deeper)],
-        invariant_pooling=nn.Sequential(Masked(), pool) if hexagons else pool,
+        invariant_pooling=nn.Sequential(HexagonMask(), pool) if hexagons else pool,
         head=nn.Linear(width, 10),
     )
 
@@ -125,16 +122,7 @@ def grid(data: str, group) -> SignalSpace:
 def exactness(model: nn.Module, images: torch.Tensor, space: SignalSpace) -> float:
     """The largest relative error of invariance, in float64."""
     model = copy.deepcopy(model).double().eval()
-    return assert_equivariant(model, images.double(), space, bound=float("inf"))
-
-
-@torch.no_grad()
-def error(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    wrong = sum(
-        int((model(x).argmax(1) != y).sum())
-        for x, y in zip(images.split(500), labels.split(500), strict=True)
-    )
-    return wrong / len(labels)
+    return max(equivariance_errors(model, images.double(), space).values())
 
 
 def run(train, data: str, arm: str, training: str, examples: int, seed: int, epochs: int) -> dict:
@@ -145,13 +133,12 @@ def run(train, data: str, arm: str, training: str, examples: int, seed: int, epo
     torch.manual_seed(seed)
     model = network(kernel, width, LAYERS[data])
     before = exactness(model, some, space)
-    loss = lambda model, x, y: nn.functional.cross_entropy(model(x), y)
-    history, seconds = train(model, loss, sets[f"train {training}"], epochs=epochs, seed=seed)
+    history, seconds = train(model, cross_entropy, sets[f"train {training}"], epochs=epochs, seed=seed)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
         "loss": rounded(history[-1]),
-        "error": {test: round(error(model, *sets[test]), 5) for test in TESTS},
+        "error": {test: round(1 - accuracy(model, *sets[test]), 5) for test in TESTS},
         "exactness": {"before": rounded(before), "after": rounded(exactness(model, some, space))},
     }
 

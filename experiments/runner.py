@@ -21,12 +21,19 @@ class Results:
 
     def __init__(self, path: Path, settings: dict):
         self.path, self.settings, self.started = path, settings, time.monotonic()
-        old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if old and old["settings"] != settings:
-            raise SystemExit(
-                f"{path} was made with {old['settings']}, not {settings}; move it away or give another --out"
-            )
-        self.before, self.records = old.get("duration_s", 0), old.get("records", [])
+        self.before, self.records = 0, []
+        if path.exists():
+            try:
+                old = json.loads(path.read_text(encoding="utf-8"))
+                theirs, self.before, self.records = old["settings"], old["duration_s"], old["records"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise SystemExit(
+                    f"{path} holds no results of an experiment; move it away or give another --out"
+                ) from error
+            if theirs != settings:
+                raise SystemExit(
+                    f"{path} was made with {theirs}, not {settings}; move it away or give another --out"
+                )
 
     def has(self, values: dict) -> bool:
         return any(values.items() <= record.items() for record in self.records)
@@ -65,9 +72,7 @@ def run_all(results: Results, runs: list[dict], run: Callable, *, minutes: float
     print("all done")
 
 
-def timed_fit(
-    model, loss, tensors, *, name: str, deadline: float, **options
-) -> tuple[list[float], float | None]:
+def timed_fit(model, loss, tensors, *, name: str, deadline: float, **options) -> tuple[list, float | None]:
     seen = 0
 
     def timed_loss(model, *batch):
@@ -94,18 +99,22 @@ def head() -> dict:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "command": " ".join(["python", f"experiments/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-            "threads": torch.get_num_threads(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        "machine": machine(),
+        "versions": versions(torch, np),
     }
+
+
+def machine() -> dict:
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def versions(*modules) -> dict:
+    return {"python": platform.python_version()} | {module.__name__: module.__version__ for module in modules}
 
 
 def processor() -> str:

@@ -43,12 +43,12 @@ class Blueprint(nn.Sequential):
     >>> import torch
     >>> from gdl_utils.domains import square_grid
     >>> from gdl_utils.groups import cyclic
-    >>> from gdl_utils.layers import GroupConv, LiftingConv, SpacePool, spatial
+    >>> from gdl_utils.layers import GroupConv, LiftingConv, GlobalPool, spatial
     >>> kernel = square_grid(3, cyclic(4))
     >>> model = Blueprint(
     ...     [LiftingConv(kernel, 1, 4), GroupConv(kernel, 4, 8)],
     ...     local_pooling=[spatial(nn.AvgPool2d(2)), None],
-    ...     invariant_pooling=SpacePool(2, group_axis=True),
+    ...     invariant_pooling=GlobalPool(2, group_axis=True),
     ...     head=nn.Linear(8, 10),
     ... )
     >>> list(dict(model.named_children()))
@@ -75,9 +75,7 @@ class Blueprint(nn.Sequential):
                 f"local_pooling: got {len(local_pooling)} for {len(equivariant)} equivariant layers; give one for each, or None"
             )
         if head is not None and invariant_pooling is None:
-            raise ValueError(
-                "head: needs invariant_pooling, or it would undo what the layers before it respect"
-            )
+            raise ValueError("head: needs invariant_pooling, or it undoes what the layers before it respect")
         super().__init__()
         for i, (layer, pool) in enumerate(zip(equivariant, local_pooling, strict=True), start=1):
             self.add_module(f"equivariant {i}", layer)

@@ -5,14 +5,19 @@ for the claim, and a *control*, the same measurement on a variant that differs i
 A check whose control agrees with it shows nothing, and is refused.
 """
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from math import isfinite
+from pathlib import Path
 
-__all__ = ["CLAIMS", "Claim", "Verdict", "check_claim"]
+from gdl_utils._checks import check_positive
+
+__all__ = ["CLAIMS", "check_claim"]
 
 MIME = "application/vnd.gdl.claim+json"
+EXACT = 1e-12  # what is not further from 0 is 0 up to rounding
 GAP = 1e6  # by how much a control must exceed the bound of an exact claim
 
 
@@ -20,8 +25,17 @@ GAP = 1e6  # by how much a control must exceed the bound of an exact claim
 class Claim:
     """One statement of the article, in the book's words, and the chapter that checks it."""
 
-    statement: str
     chapter: str
+    statement: str
+
+
+# In the order in which the article makes them.
+CLAIMS = {
+    id: Claim(*chapter_and_statement)
+    for id, chapter_and_statement in tomllib.loads(
+        Path(__file__).with_name("claims.toml").read_text(encoding="utf-8")
+    ).items()
+}
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,7 @@ def check_claim(
     control_at_least: float | None = None,
     control_at_most: float | None = None,
     condition: str | None = None,
+    digits: int = 3,
 ) -> Verdict:
     """Check a claim against its measurement and its control, and return the verdict.
 
@@ -110,6 +125,8 @@ def check_claim(
         What marks a control as failing; with ``at_most`` by default a million times that bound. With ``at_least`` it must be given.
     condition : str, optional
         What measured and control differ in, to follow the word "if" (or "when", should the claim fail).
+    digits : int
+        How many significant digits of the values to show. They are judged as they are.
 
     Returns
     -------
@@ -122,7 +139,8 @@ def check_claim(
     AssertionError
         In all other cases: a check whose control agrees with it shows nothing.
     ValueError
-        If the claim is not known, a side is empty or not finite, the bounds do not fit together, or a failing claim has no condition.
+        If the claim is not known, a side is empty or not finite, the bounds do not fit together, digits is not positive, or a
+        failing claim has no condition.
 
     Examples
     --------
@@ -141,23 +159,20 @@ def check_claim(
             raise ValueError(f"{side}: {dict(values)} has a value that is not finite")
     if (at_most is None) == (at_least is None):
         raise ValueError(f"at_most, at_least: got {at_most} and {at_least}; give one of the two")
+    digits = check_positive("digits", digits)
 
     if at_most is not None:
-        far = GAP * at_most if control_at_least is None else control_at_least
-        if control_at_most is not None or far <= at_most:
-            raise ValueError(
-                f"control_at_least: must lie above at_most = {at_most:g}, and control_at_most belongs to at_least"
-            )
-        near, beyond = (lambda v: v <= at_most), (lambda v: v >= far)
-        sides = f"≤ {at_most:g}", f"≥ {far:g}"
+        sign, bound, far, other = 1, at_most, control_at_least, control_at_most
+        far = GAP * at_most if far is None else far
     else:
-        far = control_at_most
-        if control_at_least is not None or far is None or far >= at_least:
-            raise ValueError(
-                f"control_at_most: must be given below at_least = {at_least:g}, and control_at_least belongs to at_most"
-            )
-        near, beyond = (lambda v: v >= at_least), (lambda v: v <= far)
-        sides = f"≥ {at_least:g}", f"≤ {far:g}"
+        sign, bound, far, other = -1, at_least, control_at_most, control_at_least
+    if other is not None or far is None or sign * far <= sign * bound:
+        raise ValueError(
+            f"control_at_least, control_at_most: got {control_at_least} and {control_at_most}; "
+            "with at_most control_at_least lies above it, with at_least control_at_most lies below it"
+        )
+    near, beyond = (lambda v: sign * v <= sign * bound), (lambda v: sign * v >= sign * far)
+    sides = (f"≤ {bound:g}", f"≥ {far:g}") if sign > 0 else (f"≥ {bound:g}", f"≤ {far:g}")
 
     if all(map(near, measured.values())) and all(map(beyond, control.values())):
         kind, criteria = "holds" if condition is None else "holds if", sides
@@ -173,7 +188,9 @@ def check_claim(
 
     def text(value: float) -> str:
         # Digits below an exactness bound are rounding, and differ from one machine to the next.
-        return sides[0] if at_most is not None and at_most <= 1e-6 and value <= at_most else f"{value:.3g}"
+        if sign > 0 and bound <= 1e-6 and value <= bound:
+            return sides[0]
+        return f"≤ {EXACT:g}" if 0 < abs(value) <= EXACT else f"{value:.{digits}g}"
 
     return Verdict(
         id,
@@ -184,95 +201,3 @@ def check_claim(
         {name: text(value) for name, value in measured.items()},
         {name: text(value) for name, value in control.items()},
     )
-
-
-# In the order in which the article makes them.
-CLAIMS = {
-    "C37": Claim("A network that fits its domain keeps as many invariances as possible.", "priors"),
-    "C36": Claim("Existing architectures and practices find their place in one blueprint.", "derive_a_layer"),
-    "C35": Claim(
-        "New architectures for a task can be derived from the mathematical foundations.", "derive_a_layer"
-    ),
-    "C01": Claim("A prior is a constraint on the learning task (and the right one pays).", "priors"),
-    "C02": Claim(
-        "A geometric prior comes from the domain: a grid for images, nodes and edges for graphs.", "priors"
-    ),
-    "C03": Claim(
-        "Moved to the left, a thing stays what it is (invariant) and its place moves along (equivariant).",
-        "symmetry",
-    ),
-    "C04": Claim("Transformations compose: one after another is a transformation again.", "symmetry"),
-    "C05": Claim(
-        "Turning a 3 by thirty degrees and moving it left by five gives the same in either order.", "symmetry"
-    ),
-    "C45": Claim("In general, the order of two transformations does matter.", "symmetry"),
-    "C06": Claim(
-        "A transformation can be undone: turn by some angle, turn back by as much, and nothing has happened.",
-        "symmetry",
-    ),
-    "C07": Claim(
-        "A clock's hands can be read without its pendulum, and the pendulum without the hands.",
-        "scale_separation",
-    ),
-    "C08": Claim(
-        "Once the parts are found, their texture and exact position no longer matter.", "scale_separation"
-    ),
-    "C09": Claim("Going from the domain to signals on it keeps the priors.", "signals_and_functions"),
-    "C10": Claim(
-        "Colour is one more axis on top of the spatial ones, which the symmetry does not touch.",
-        "signals_and_functions",
-    ),
-    "C38": Claim(
-        "What is translation-invariant before digitisation still is afterwards.", "signals_and_functions"
-    ),
-    "C13": Claim(
-        "Basic architectures keep some important symmetries, not necessarily all.", "signals_and_functions"
-    ),
-    "C12": Claim(
-        "The task decides: a classifier does not care about a shift, a segmentation moves along.",
-        "signals_and_functions",
-    ),
-    "C11": Claim(
-        "Layers that respect a symmetry compose to a network that respects it.", "signals_and_functions"
-    ),
-    "C44": Claim(
-        "Composing layers is as deterministic as composing transformations.", "signals_and_functions"
-    ),
-    "C14": Claim("A network is built from four kinds of modules: the blueprint.", "blueprint"),
-    "C39": Claim("Nonlinearities do not follow from geometric arguments.", "blueprint"),
-    "C15": Claim("Without nonlinearities all layers together are a single matrix.", "blueprint"),
-    "C16": Claim("Local pooling achieves coarse-graining.", "blueprint"),
-    "C17": Claim("Global pooling makes the output invariant, which not every task wants.", "blueprint"),
-    "C18": Claim("Pooling with stride two or three summarises once the fine detail has been used.", "cnns"),
-    "C19": Claim("Global average pooling removes the position.", "cnns"),
-    "C20": Claim("Flattening into dense layers instead does away with translation invariance.", "cnns"),
-    "C46": Claim("Convolution is what keeps the symmetry of shifts.", "cnns"),
-    "C21": Claim("A convolution finds its pattern wherever in the image it is.", "cnns"),
-    "C22": Claim("A rotated pattern is missed: convolution is not rotation-equivariant.", "cnns"),
-    "C23": Claim(
-        "Turn the filter to every valid position and slide all of them: a group convolution.",
-        "group_convolutions",
-    ),
-    "C40": Claim("In effect, a group convolution is a convolution with more channels.", "group_convolutions"),
-    "C24": Claim("In the Fourier domain convolution becomes multiplication.", "fourier"),
-    "C43": Claim("On a manifold, distances are no longer measured along straight lines.", "manifolds"),
-    "C25": Claim("Some features of a moving animal survive its deformation.", "manifolds"),
-    "C42": Claim("Those features survive stretching and contracting as well.", "manifolds"),
-    "C26": Claim("Volumes call for shifts, and for rotations about all three axes.", "volumes"),
-    "C27": Claim("One strand of DNA determines the other: reverse-complement symmetry.", "dna"),
-    "C28": Claim("Augmentation achieves invariances by data instead of architecture.", "augmentation"),
-    "C41": Claim("Augmentation reaches slight changes of colour, illumination, perspective.", "augmentation"),
-    "C29": Claim(
-        "Reorder a graph's nodes, and its adjacency matrix with them: the output is reordered alike.",
-        "sets_and_graphs",
-    ),
-    "C30": Claim("An image's pixels cannot be reordered like that.", "sets_and_graphs"),
-    "C31": Claim(
-        "A recurrent network is translation-invariant, given enough padding on the left.", "sequences"
-    ),
-    "C32": Claim("This holds for recurrent networks in general.", "sequences"),
-    "C33": Claim(
-        "For a gated network there is another of its kind that does the same on rescaled time.", "sequences"
-    ),
-    "C34": Claim("That is so for gated recurrent networks only.", "sequences"),
-}

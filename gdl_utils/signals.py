@@ -16,12 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy import ndimage
 
 from gdl_utils.domains import Domain
 from gdl_utils.groups import Group
 
-__all__ = ["Fibre", "SignalSpace", "complement", "regular", "rotate", "sign", "trivial"]
+__all__ = ["Fibre", "SignalSpace", "complement", "regular", "sign", "trivial"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +37,18 @@ class Fibre:
         The group that acts.
     matrices : array of shape (len(group), F, F)
         A representation of it.
+    axis : tuple of int
+        The axis that a signal has for it, (F,); none, (), for a trivial one.
     """
 
     name: str
     group: Group
     matrices: np.ndarray
+    axis: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        if self.axis is None:
+            object.__setattr__(self, "axis", (self.size,))
 
     @property
     def size(self) -> int:
@@ -52,7 +58,7 @@ class Fibre:
 
 def trivial(group: Group) -> Fibre:
     """Return the fibre that the group leaves alone: one number at each point, as a grey value. Its axis is dropped."""
-    return Fibre("trivial", group, np.ones((len(group), 1, 1)))
+    return Fibre("trivial", group, np.ones((len(group), 1, 1)), axis=())
 
 
 def regular(group: Group) -> Fibre:
@@ -63,8 +69,9 @@ def regular(group: Group) -> Fibre:
     ValueError
         If the group has more than 2,000 elements, for which there is no product table.
     """
+    product = group.product
     matrices = np.zeros((len(group),) * 3)
-    for g, row in enumerate(group.product):
+    for g, row in enumerate(product):
         matrices[g, row, np.arange(len(group))] = 1
     return Fibre("regular", group, matrices)
 
@@ -96,7 +103,7 @@ def sign(group: Group) -> Fibre:
     flips = {"dihedral": [1, -1], "octahedral": [1, 1, -1]}.get(group.family)
     if flips is None:
         raise ValueError(
-            f"group: got {group.name}; mirror images are known in the dihedral and octahedral groups"
+            f"group: got {group.name}; mirror images are known in dihedral and octahedral groups"
         )
     matrices = [[[flip]] for flip in flips[: len(group.generators)]]
     return Fibre("sign", group, group.representation(matrices).astype(float))
@@ -139,11 +146,9 @@ class SignalSpace:
         elif not isinstance(fibre, Fibre):
             fibre = Fibre("matrices", domain.group, domain.group.representation(fibre))
         if fibre.group != domain.group:
-            raise ValueError(
-                f"fibre: belongs to {fibre.group!r}, the domain to {domain.group!r}; they must be one group"
-            )
+            raise ValueError(f"fibre: belongs to {fibre.group!r}, not to the domain's {domain.group!r}")
         self.domain, self.fibre, self.group = domain, fibre, domain.group
-        self.shape = domain.shape if fibre.name == "trivial" else (fibre.size, *domain.shape)
+        self.shape = (*fibre.axis, *domain.shape)
         # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it.
         self._source = torch.from_numpy(np.argsort(domain.permutation, axis=1))
         # The points' places in the flat tensor, where some of its entries are none.
@@ -169,7 +174,7 @@ class SignalSpace:
         Raises
         ------
         TypeError, IndexError
-            If g is no element's number.
+            If g is no element's number, or x holds integers where the fibre's matrices do not.
         ValueError
             If the last axes are not those of the space, or x is not 0 outside of the domain's mask.
         """
@@ -177,13 +182,18 @@ class SignalSpace:
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
         if tuple(x.shape[-len(self.shape) :]) != self.shape:
-            raise ValueError(
-                f"x: got shape {tuple(x.shape)}; its last axes must be {self.shape}, those of {self!r}"
-            )
+            raise ValueError(f"x: got shape {tuple(x.shape)}; the last axes of {self!r} are {self.shape}")
         moved = self._move_points(g, x.flatten(-len(self.domain.shape))).unflatten(-1, self.domain.shape)
-        if self.fibre.name == "trivial":
+        if not self.fibre.axis:
             return moved
-        rho = torch.as_tensor(self.fibre.matrices[g], dtype=x.dtype, device=x.device)
+        matrix = self.fibre.matrices[g]
+        if (
+            not x.dtype.is_floating_point
+            and not x.dtype.is_complex
+            and (not x.dtype.is_signed or (matrix % 1).any())
+        ):
+            raise TypeError(f"x: got {x.dtype}; the {self.fibre.name} fibre needs floating-point numbers")
+        rho = torch.as_tensor(matrix, dtype=x.dtype, device=x.device)
         axis = moved.ndim - len(self.shape)
         return torch.tensordot(rho, moved, dims=([1], [axis])).movedim(0, axis)
 
@@ -209,54 +219,3 @@ class SignalSpace:
         turn = np.zeros((len(self.domain),) * 2)
         turn[self.domain.permutation[g], np.arange(len(self.domain))] = 1
         return torch.from_numpy(np.kron(self.fibre.matrices[g], turn))
-
-
-def rotate(
-    x: torch.Tensor, degrees: float, *, centre: tuple[float, float] | None = None, order: int = 1
-) -> torch.Tensor:
-    """Turn images by any angle, reading the values between the pixels off an interpolating spline.
-
-    Only multiples of 90° about the middle move pixels onto pixels; every other angle has to make values up, and no finite
-    group of more than these turns acts on the grid. For the exact turns use ``SignalSpace.act``.
-
-    Parameters
-    ----------
-    x : tensor of shape (…, height, width)
-        The images; what lies outside them counts as 0.
-    degrees : float
-        Angle, counter-clockwise as the image is drawn (rows downwards).
-    centre : (float, float), optional
-        Row and column of the point that stays; by default the middle of the image.
-    order : int
-        Order of the spline, 0 to 5: 1 is bilinear, 3 cubic.
-
-    Returns
-    -------
-    tensor of the same shape and dtype, on the CPU, without gradient
-
-    Raises
-    ------
-    ValueError
-        If x has fewer than two axes or the order is not 0 to 5.
-
-    Examples
-    --------
-    >>> rotate(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 90)
-    tensor([[2., 4.],
-            [1., 3.]])
-    """
-    if x.ndim < 2:
-        raise ValueError(f"x: got shape {tuple(x.shape)}; an image has a height and a width")
-    if order not in range(6):
-        raise ValueError(f"order: got {order!r}; splines of order 0 to 5 are known")
-    height, width = x.shape[-2:]
-    middle = np.array([(height - 1) / 2, (width - 1) / 2] if centre is None else centre)
-    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    back = np.array([[cos, sin], [-sin, cos]])  # the inverse turn of (row, column): where a value comes from
-    offset = middle - back @ middle
-    images = x.detach().cpu().reshape(-1, height, width).numpy()
-    turned = [
-        ndimage.affine_transform(image, back, offset=offset, order=order, mode="grid-constant")
-        for image in images
-    ]
-    return torch.from_numpy(np.stack(turned)).to(x.dtype).reshape(x.shape)

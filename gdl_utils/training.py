@@ -1,18 +1,18 @@
-"""Train a model: one loop for the whole book, the same numbers for the same seed."""
+"""Train a model: one loop for the whole book, the same numbers for the same seed; and what classifiers are trained and judged by."""
 
 import os
 import zipfile
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from gdl_utils.groups.group import check_positive
+from gdl_utils._checks import check_positive
 
-__all__ = ["fit"]
+__all__ = ["accuracy", "cross_entropy", "fit"]
 
 
 def fit(
@@ -24,9 +24,9 @@ def fit(
     batch_size: int = 50,
     learning_rate: float = 1e-2,
     seed: int = 0,
-    plateau: int | None = None,
+    each_epoch: Callable[[nn.Module, float], Any] | None = None,
     checkpoint: str | Path | None = None,
-) -> list[float]:
+) -> list:
     """Train a model with Adam, with a learning rate that falls to zero along a cosine.
 
     Parameters
@@ -34,7 +34,7 @@ def fit(
     model : nn.Module
         Trained in place, and left in evaluation mode. Its own start comes from ``torch.manual_seed`` before it is made.
     loss : callable
-        ``loss(model, *batch)`` gives the mean loss of a batch, a scalar.
+        ``loss(model, *batch)`` gives the mean loss of a batch, a scalar; for classes ``cross_entropy``.
     tensors : sequence of tensors of shape (n, …)
         Inputs, targets and whatever else the loss takes; batches are cut from the first axis, and moved to the model's device.
     epochs : int
@@ -45,23 +45,23 @@ def fit(
         That of the first step.
     seed : int
         Decides the order of the examples. Same seed, same start: same numbers.
-    plateau : int, optional
-        Stop when the mean loss of this many epochs in a row was not below 0.99 times the least one before. By default never.
-        Meant for a loss that is not negative.
+    each_epoch : callable, optional
+        ``each_epoch(model, loss)`` gives what to note after an epoch, made of numbers and text; by default its mean loss. The model
+        is in evaluation mode meanwhile.
     checkpoint : str or Path, optional
         A file in which everything is saved after each epoch. If it exists, go on from it: the numbers are, on the CPU, those of
         a training that was not interrupted, torch's global random numbers (dropout) included. It stays when all is done.
 
     Returns
     -------
-    list of float
-        The mean loss in each epoch, those before an interruption included.
+    list
+        What was noted after each epoch, those before an interruption included.
 
     Raises
     ------
     ValueError
-        If there are no tensors, they differ in length or are empty, epochs, batch_size or plateau is not positive, the loss is
-        not finite, or the checkpoint is damaged or belongs to another training.
+        If the model has no parameters, there are no tensors, they differ in length or are empty, epochs or batch_size is not positive, the loss is not
+        finite, or the checkpoint is damaged or belongs to another training.
 
     Examples
     --------
@@ -73,17 +73,19 @@ def fit(
     True
     """
     check_positive("epochs", epochs), check_positive("batch_size", batch_size)
-    check_positive("plateau", 1 if plateau is None else plateau)
     lengths = [len(t) for t in tensors]
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise ValueError(f"tensors: got lengths {lengths}; give at least one, all of one length above 0")
     n, order = lengths[0], torch.Generator().manual_seed(seed)
-    device = next(model.parameters()).device
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    parameters = list(model.parameters())
+    if not parameters:
+        raise ValueError(f"model: {type(model).__name__} has no parameters, so there is nothing to train")
+    device = parameters[0].device
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * -(-n // batch_size))
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     settings = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    settings |= {"plateau": plateau, "number of examples": n}
+    settings |= {"number of examples": n}
     settings |= {f"model's {name}": f"{t.dtype} {tuple(t.shape)}" for name, t in model.state_dict().items()}
     history, path = [], None if checkpoint is None else Path(checkpoint)
     if path is not None and path.exists():
@@ -92,24 +94,21 @@ def fit(
             part.load_state_dict(saved[name])
         order.set_state(saved["order"]), torch.set_rng_state(saved["torch"])
         history = saved["history"]
-    model.train()
     for epoch in (bar := tqdm(range(len(history), epochs), initial=len(history), total=epochs, leave=False)):
-        if plateau is not None and _is_flat(history, plateau):
-            break
+        model.train()
         total = 0.0
         for batch in torch.randperm(n, generator=order).split(batch_size):
             value = loss(model, *(t[batch].to(device) for t in tensors))
             if not torch.isfinite(value):
-                raise ValueError(
-                    f"loss: is {value.item()} in epoch {epoch + 1}; a smaller learning_rate may help"
-                )
+                raise ValueError(f"loss: is {value.item()} in epoch {epoch + 1}; try a smaller learning_rate")
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
             schedule.step()
             total += float(value.detach()) * len(batch)
-        history.append(total / n)
-        bar.set_postfix(loss=f"{history[-1]:.3g}")
+        bar.set_postfix(loss=f"{total / n:.3g}")
+        model.eval()
+        history.append(total / n if each_epoch is None else each_epoch(model, total / n))
         if path is not None:
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"order": order.get_state(), "torch": torch.get_rng_state()}
@@ -118,11 +117,40 @@ def fit(
     return history
 
 
-def _is_flat(history: list[float], plateau: int) -> bool:
-    """Return whether none of the last epochs got below 0.99 times the least loss before it."""
-    least = accumulate(history, min)
-    fell = [loss < 0.99 * before for before, loss in zip(least, history[1:], strict=False)]
-    return len(fell) >= plateau and not any(fell[-plateau:])
+def cross_entropy(model: nn.Module, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy of a classifier's scores, a loss for ``fit``.
+
+    Takes a model that makes scores (n, classes) of x, and labels, integers of shape (n,).
+
+    Examples
+    --------
+    >>> cross_entropy(nn.Identity(), torch.zeros(3, 2), torch.tensor([0, 1, 1]))  # log 2: nothing is known
+    tensor(0.6931)
+    """
+    return nn.functional.cross_entropy(model(x), label)
+
+
+@torch.no_grad()
+def accuracy(model: Callable, x: torch.Tensor, label: torch.Tensor) -> float:
+    """Return the share of examples whose highest score is that of their label.
+
+    Takes a model, in the mode in which it is, or any function that makes scores (n, classes) of x, and labels of shape (n,). It sees
+    500 examples at a time.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many labels as examples, or none.
+
+    Examples
+    --------
+    >>> accuracy(nn.Identity(), torch.eye(4), torch.tensor([0, 1, 2, 2]))
+    0.75
+    """
+    if len(x) != len(label) or len(label) == 0:
+        raise ValueError(f"x, label: got {len(x)} and {len(label)}; give as many, and at least one")
+    batches = zip(x.split(500), label.split(500), strict=True)
+    return sum(int((model(some).argmax(1) == wanted).sum()) for some, wanted in batches) / len(label)
 
 
 def _save(path: Path, state: dict) -> None:

@@ -33,3 +33,9 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Torch's own random numbers begin anew in each test."""
+    torch.manual_seed(0)

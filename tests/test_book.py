@@ -220,14 +220,15 @@ def prose_faults(notebook):
 
 
 def functions(notebook):
-    """Names of functions and classes that a notebook defines in its cells; methods belong to their class."""
+    """Names of functions, of lambdas and of classes that a notebook defines in its cells; methods belong to their class."""
     sources = [re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE) for cell in code_cells(notebook)]
-    return {
-        node.name
-        for source in sources
-        for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef)
-    }
+    names = set()
+    for node in (node for source in sources for node in ast.parse(source).body):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return names
 
 
 def repeated(sets_by_name):
@@ -525,6 +526,10 @@ def test_repeated_names_are_caught():
     assert repeated({"a": ["C06", "C06"]}) == {"C06": ["a", "a"]}
     source = "%matplotlib inline\ndef turn(x):\n    return x\nclass Net: pass"
     assert functions(new_notebook(cells=[new_code_cell(source)])) == {"turn", "Net"}
+    source = (
+        "relative = lambda y: y\nn = 3\nnames = [lambda y: y]\nfor k in range(3):\n    inner = lambda y: y"
+    )
+    assert functions(new_notebook(cells=[new_code_cell(source)])) == {"relative"}
     source = "class Net:\n    def forward(self, x):\n        return x"  # a method is no helper, its class is
     assert functions(new_notebook(cells=[new_code_cell(source)])) == {"Net"}
 

@@ -1,17 +1,29 @@
-"""The digits and the frame round them, MNIST from files of the tests' own, and images on hexagons."""
+"""The digits and the frame round them, MNIST from files of the tests' own, images turned and on hexagons, small graphs."""
 
 import gzip
 import subprocess
 import sys
 
+import networkx as nx
 import numpy as np
 import pooch
 import pytest
 import torch
 
-from gdl_utils.data import centred, digits, hexagonal, mnist, penguins
+from gdl_utils.data import (
+    centred,
+    digits,
+    hexagonal,
+    karate_club,
+    look_alikes,
+    mnist,
+    penguins,
+    rotate,
+    tetracubes,
+)
 from gdl_utils.domains import hexagonal_grid
 from gdl_utils.groups import cyclic, dihedral
+from gdl_utils.layers import Adjacency
 from gdl_utils.signals import SignalSpace
 
 
@@ -47,6 +59,18 @@ def test_centred_commutes_with_a_quarter_turn_and_loses_no_ink(n, size, rng):
 def test_bad_input_is_named(shape, size, words):
     with pytest.raises(ValueError, match=words):
         centred(torch.zeros(shape), size)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("n", [4, 5, 16])
+def test_rotate_agrees_with_exact_quarter_turns_and_keeps_its_centre(n, order, rng):
+    x = torch.rand(2, n, n, dtype=torch.float64, generator=rng)
+    for i in range(-3, 4):
+        assert (rotate(x, 90 * i, order=order) - torch.rot90(x, i, dims=(-2, -1))).abs().max() <= 1e-12
+    assert rotate(x, 33, order=order, centre=(1, 2))[:, 1, 2].sub(x[:, 1, 2]).abs().max() <= 1e-12
+    assert (
+        rotate(x, 33, order=order) - torch.rot90(x, dims=(-2, -1))
+    ).norm() > 1e-6  # the control: another angle
 
 
 def small():
@@ -260,9 +284,13 @@ def test_hexagonal_covers_the_inscribed_circle_and_keeps_stacks_and_types():
         (lambda x: hexagonal(x.long(), 3), TypeError, "images: got torch.int64"),
         (lambda x: hexagonal(x, 3, spacing=0), ValueError, "spacing: got 0"),
         (lambda x: hexagonal(x, 3, order=6), ValueError, "order: got 6"),
+        (lambda x: rotate(x, 5, order=7), ValueError, "order: got 7"),
+        (lambda x: rotate(x[0], 5), ValueError, r"images: got shape \(5,\)"),
+        (lambda x: rotate(x.to(torch.uint8), 5), TypeError, "images: got torch.uint8"),
+        (lambda x: rotate(x.half(), 5), TypeError, "images: got torch.float16"),
     ],
 )
-def test_bad_input_to_hexagonal_is_named(call, error, words):
+def test_bad_input_between_pixels_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call(torch.ones(5, 5))
 
@@ -274,3 +302,43 @@ def test_the_second_penguin_is_the_first_one_moved_and_the_third_one_turned():
     assert torch.equal(scene.roll((-20, -36), (0, 1))[:20, :20], first)
     assert torch.equal(lying, first) and not torch.equal(scene[24:44, 8:28], first)  # the control: not turned
     assert torch.equal(first[2:9, 12:19], bill) and bill.std() > 0.1
+
+
+def test_an_empty_stack_stays_empty():
+    assert rotate(torch.ones(0, 5, 5), 30).shape == (0, 5, 5)
+    assert hexagonal(torch.ones(0, 5, 5), 3).shape == (0, 3, 3)
+
+
+def test_the_club_is_the_one_of_the_paper():
+    edge_index, labels = karate_club()
+    assert edge_index.shape == (2, 156) and labels[0] == 0 and labels[33] == 1
+    dense = Adjacency(edge_index, 34).dense()
+    assert torch.equal(dense, dense.T) and dense.trace() == 0 and dense.max() == 1
+    assert dense.sum(1)[[0, 33]].tolist() == [16, 17]
+
+
+@pytest.mark.parametrize("name", look_alikes())
+def test_look_alikes_differ_and_colour_refinement_does_not_see_it(name):
+    a, b, n = look_alikes()[name]
+    graphs = []
+    for edges in (a, b):
+        graph = nx.Graph(edges.T.tolist())
+        nx.set_node_attributes(graph, "same", "colour")
+        assert len(graph) == n
+        graphs.append(graph)
+    assert not nx.is_isomorphic(*graphs)
+    refined = lambda graph: nx.weisfeiler_lehman_graph_hash(graph, node_attr="colour", iterations=n)
+    assert refined(graphs[0]) == refined(graphs[1])
+    path = nx.path_graph(n)
+    nx.set_node_attributes(path, "same", "colour")
+    assert refined(path) != refined(graphs[0])  # it does see other differences
+
+
+def test_tetracubes_are_eight_and_only_the_screws_are_mirror_images():
+    points, names = tetracubes()
+    assert points.shape == (8, 4, 3) and len(names) == 8
+    distances = torch.cdist(points, points).flatten(1).sort(1).values
+    same = [(i, j) for i in range(8) for j in range(i) if torch.allclose(distances[i], distances[j])]
+    assert same == [(7, 6)]
+    volume = lambda p: torch.linalg.det(p[1:] - p[:-1])  # of the three steps along the screw
+    assert volume(points[6]) == -volume(points[7]) != 0

@@ -47,9 +47,9 @@ def test_every_element_permutes_the_points_and_products_compose(domain):
     for g in range(len(domain.group)):
         assert np.array_equal(p[g][p], p[product[g]])  # g·(h·u) = (gh)·u
     assert domain.mask.shape == domain.shape and domain.mask.sum() == len(domain) == len(domain.points)
-    assert (p[domain.group.identity] == np.arange(len(domain))).all() and len(
-        {row.tobytes() for row in p}
-    ) > len(p) // 49
+    # Different elements do different things, but where there is a single point.
+    assert len({row.tobytes() for row in p}) == (len(p) if len(domain) > 1 else 1)
+    assert (p[domain.group.identity] == np.arange(len(domain))).all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8])
@@ -149,7 +149,7 @@ def test_an_adjacency_matrix_is_permuted_on_both_sides(rng):
         ),
         (
             lambda: square_grid(3, cyclic(2), matrices=[[[-1]]]),
-            "matrices: got 1×1; the points of a square grid 3×3 have 2",
+            "matrices: got 1×1; points of a square grid 3×3 have 2",
         ),
         (lambda: square_grid(3, cyclic(3), matrices=[[[0, -1], [1, 0]]]), "not a representation of C₃"),
         (lambda: square_grid(0), "n: got 0"),
@@ -164,10 +164,10 @@ def test_an_adjacency_matrix_is_permuted_on_both_sides(rng):
             lambda: hexagonal_grid(3, cyclic(4), matrices=[[[0, -1], [1, 0]]]),
             "moves a point of the hexagonal grid 3×3",
         ),
-        (lambda: nodes(3, cyclic(4)), "C₄ permutes 4 things, and there are 3"),
-        (lambda: nodes(9), "too large to list"),
+        (lambda: nodes(3, cyclic(4)), "C₄ permutes 4 things, here are 3"),
+        (lambda: nodes(9), "too many to list"),
         (lambda: torus(2), "at least 3 points a side"),
-        (lambda: torus(4, cyclic(3)), "n: got 4; a hexagonal torus has an odd side"),
+        (lambda: torus(4, cyclic(3)), "n: got 4; a hexagonal torus has .* an odd side"),
     ],
 )
 def test_bad_input_is_named(make, words):

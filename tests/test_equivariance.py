@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from gdl_utils.domains import square_grid, torus
-from gdl_utils.equivariance import assert_equivariant, equivariance_error
+from gdl_utils.equivariance import (
+    assert_equivariant,
+    equivariance_error,
+    equivariance_errors,
+    relative_error,
+)
 from gdl_utils.groups import cyclic, dihedral
 from gdl_utils.signals import SignalSpace
 
@@ -55,6 +60,26 @@ def test_invariance_is_the_case_without_an_output_space(rng):
         assert_equivariant(lambda x: x[..., 0, 0], x, SPACE)
 
 
+def test_errors_of_all_elements_are_those_of_each_and_f_of_x_is_computed_once(rng):
+    x, calls = torch.randn(2, 6, 6, dtype=torch.float64, generator=rng), []
+    noted = lambda t: calls.append(t) or slope(t)
+    errors = equivariance_errors(noted, x, SPACE, SPACE, elements=(1, 36, 40))
+    assert len(calls) == 1 + 3 and list(errors) == [1, 36, 40]
+    for g, error in errors.items():
+        act = lambda t, g=g: SPACE.act(g, t)
+        assert error == equivariance_error(slope, x, act, act)
+    assert errors[1] <= 1e-12 < 0.1 < errors[36]  # the control: a turn is another thing than a shift
+    assert len(equivariance_errors(blur, x, SPACE, SPACE)) == len(SPACE.group)
+
+
+def test_the_relative_error_is_that_of_the_norms(rng):
+    y, wanted = torch.randn(2, 4, 5, dtype=torch.float64, generator=rng)
+    expected = ((y - wanted) ** 2).sum() ** 0.5 / (wanted**2).sum() ** 0.5
+    assert abs(relative_error(y, wanted) - float(expected)) <= 1e-12
+    assert relative_error(wanted, y) != relative_error(y, wanted)  # relative to what is wanted
+    assert relative_error(y, y) == 0
+
+
 def test_generators_find_what_all_elements_find(rng):
     x = torch.randn(6, 6, dtype=torch.float64, generator=rng)
     with pytest.raises(AssertionError):
@@ -86,6 +111,11 @@ def test_complex_and_integer_outputs_are_measured(rng):
         (lambda x, s: equivariance_error(lambda t: 0 * t, x, s, s), ValueError, r"\|f\(x\)\| = 0"),
         (lambda x, s: equivariance_error(lambda t: t / 0, x, s, s), ValueError, "finite, non-zero"),
         (
+            lambda x, s: equivariance_error(lambda t: t / (t[0, 0] == x[0, 0]), x, s, s),  # at g·x alone
+            ValueError,
+            "finite, non-zero",
+        ),
+        (
             lambda x, s: equivariance_error(lambda t: t, x, s, lambda y: y[:2]),
             ValueError,
             r"f\(g·x\) has shapes",
@@ -102,6 +132,9 @@ def test_complex_and_integer_outputs_are_measured(rng):
             ValueError,
             "space_out: belongs to",
         ),
+        (lambda x, s: relative_error(x, x[:1]), ValueError, "y, wanted: got shapes"),  # would be broadcast
+        (lambda x, s: relative_error(x, 0 * x), ValueError, "wanted: .* must not be zero"),
+        (lambda x, s: relative_error(x / 0, x), ValueError, "finite"),
     ],
 )
 def test_bad_input_is_named(call, error, words, rng):

@@ -1,6 +1,5 @@
 """The experiments: equal arms, and a run that is killed in the middle goes on as if it had not been."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -9,9 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import error_against_time
 import numpy as np
 import pytest
+import rotated_digits
 import torch
+from runner import Results, run_all
 
 from gdl_utils.domains import hexagonal_grid, square_grid
 from gdl_utils.groups import dihedral
@@ -94,56 +96,48 @@ def checks(found):
     return [] if exact and broken else found
 
 
-@pytest.fixture(scope="module")
-def script():
-    sys.path.insert(0, str(FOLDER))  # where the script finds its helper
-    spec = importlib.util.spec_from_file_location("rotated_digits", FOLDER / "rotated_digits.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(FOLDER))
-
-
 @pytest.mark.parametrize("layers", [3, 4])
-def test_all_arms_have_equal_numbers_of_parameters(script, layers):
+def test_all_arms_have_equal_numbers_of_parameters(layers):
     counts = {
-        arm: sum(p.numel() for p in script.network(kernel, width, layers).parameters())
-        for arm, (kernel, width, _) in script.arms().items()
+        arm: sum(p.numel() for p in rotated_digits.network(kernel, width, layers).parameters())
+        for arm, (kernel, width, _) in rotated_digits.arms().items()
     }
     assert max(counts.values()) < 1.05 * min(counts.values()), counts
 
 
 @pytest.mark.parametrize("data", ["digits", "mnist"])
-def test_arms_are_invariant_to_their_group_and_the_others_are_not(script, data, rng):
-    for arm, (kernel, width, group) in script.arms().items():
+def test_arms_are_invariant_to_their_group_and_the_others_are_not(data, rng):
+    for arm, (kernel, width, group) in rotated_digits.arms().items():
         torch.manual_seed(0)
-        space = script.grid(data, group)
+        space = rotated_digits.grid(data, group)
         mask = torch.from_numpy(space.domain.mask)
         images = torch.rand(2, 1, *space.shape, generator=rng) * mask
-        error = script.exactness(script.network(kernel, width, script.LAYERS[data]), images, space)
+        error = rotated_digits.exactness(
+            rotated_digits.network(kernel, width, rotated_digits.LAYERS[data]), images, space
+        )
         assert error < 1e-12 if arm in ("p4", "p4m", "p6") else error > 1e-3, arm
 
 
-def test_the_wrong_group_is_none_of_the_squares(script):
-    wrong, right = script.wrong_group(), square_grid(3, dihedral(4))
+def test_the_wrong_group_is_none_of_the_squares():
+    wrong, right = rotated_digits.wrong_group(), square_grid(3, dihedral(4))
     symmetries = {tuple(move) for move in right.permutation.tolist()}
     assert [tuple(move) in symmetries for move in wrong.permutation.tolist()] == [True, False, False, False]
     cycles = lambda domain: sorted(len(set(domain.permutation[:, u].tolist())) for u in range(9))
     assert cycles(wrong) == cycles(square_grid(3, wrong.group)) == [1] + 8 * [4]
 
 
-def test_pooling_on_hexagons_is_the_mean_of_seven(script, rng):
+def test_pooling_on_hexagons_is_the_mean_of_seven(rng):
     x = torch.rand(2, 3, 11, 11, generator=rng, dtype=torch.float64)
-    pooled = script.HexagonalPool()(x)
+    pooled = rotated_digits.HexagonalPool()(x)
     around = hexagonal_grid(3).points
     for q, r in np.ndindex(5, 5):
         seven = torch.stack([x[..., 2 * q + 1 + i, 2 * r + 1 + j] for i, j in around.tolist()])
         assert torch.allclose(pooled[..., q, r], seven.mean(0), rtol=1e-12, atol=0)
 
 
-def test_the_sets_do_not_overlap_and_all_arms_see_the_same_images(script):
+def test_the_sets_do_not_overlap_and_all_arms_see_the_same_images():
     small, large, hexagons = (
-        script.prepared("digits", n, 3, h) for n, h in ((50, False), (1000, False), (50, True))
+        rotated_digits.prepared("digits", n, 3, h) for n, h in ((50, False), (1000, False), (50, True))
     )
     assert torch.equal(small["train rotated"][0], large["train rotated"][0][:50])
     assert torch.equal(small["any angle"][1], hexagons["any angle"][1])
@@ -164,23 +158,89 @@ def test_the_sets_do_not_overlap_and_all_arms_see_the_same_images(script):
         (["--examples", "10", "20"], "--epochs: got 1 numbers for 2"),
     ],
 )
-def test_bad_input_is_named(script, tmp_path, monkeypatch, capsys, more, words):
+def test_bad_input_is_named(tmp_path, monkeypatch, capsys, more, words):
     options = [*OPTIONS, "--out", str(tmp_path / "out.json"), *more]
     monkeypatch.setattr(sys, "argv", ["rotated_digits.py", *options])
     with pytest.raises(SystemExit) as stopped:
-        script.main()
+        rotated_digits.main()
     assert words in str(stopped.value) + capsys.readouterr().err
 
 
-def test_out_of_time_and_other_settings(script, tmp_path, monkeypatch, capsys):
+def test_out_of_time_and_other_settings(tmp_path, monkeypatch, capsys):
     options = [*OPTIONS, "--out", str(tmp_path / "out.json")]
     call = lambda *more: (
         monkeypatch.setattr(sys, "argv", ["rotated_digits.py", *options, *more]),
-        script.main(),
+        rotated_digits.main(),
     )
     call("--minutes", "0")
     assert "out of time; call again" in capsys.readouterr().out and not (tmp_path / "out.json").exists()
     call("--arms", "CNN", "--epochs", "2")
     assert len(records(tmp_path)) == 1
-    with pytest.raises(SystemExit, match="move it away"):
+    with pytest.raises(SystemExit, match="was made with"):
         call("--batch-size", "10")
+    for foreign in ("", "no JSON", "[1, 2]", '{"settings": {}}'):
+        (tmp_path / "out.json").write_text(foreign, encoding="utf-8")
+        with pytest.raises(SystemExit, match="holds no results"):
+            call()
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Noise in the place of MNIST: 60 images to train, 20 to watch, 20 to test."""
+    images = torch.rand(100, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(error_against_time, "dataset", lambda data: (images, torch.arange(100) % 10))
+    monkeypatch.setattr(error_against_time, "SPLIT", (60, 20, 20))
+
+
+def curve(folder, seed=0):
+    """The errors on the way of one network, trained in four epochs of two batches."""
+    runs = [{"arm": "CNN", "seed": seed, "epochs": 4}]
+    results = Results(folder / "out.json", {})
+    run_all(results, runs, error_against_time.run, minutes=1, batch_size=50, learning_rate=1e-2)
+    (record,) = results.records
+    seconds, errors = zip(*record["seconds and error, watched"], strict=True)
+    assert list(seconds) == sorted(seconds) and record["parameters"] > 70_000
+    return errors
+
+
+def test_an_interrupted_run_keeps_its_curve(tmp_path, tiny, monkeypatch):
+    for name in ("whole", "killed", "other"):
+        (tmp_path / name).mkdir()
+    whole, calls, turned_anew = curve(tmp_path / "whole"), iter(range(5)), error_against_time.turned_anew
+
+    def interrupted(x):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return turned_anew(x)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(error_against_time, "turned_anew", interrupted)
+        curve(tmp_path / "killed")
+    assert not (tmp_path / "killed" / "out.json").exists()
+    assert curve(tmp_path / "killed") == whole and len(whole) == 4
+    assert curve(tmp_path / "other", seed=1) != whole  # the control
+
+
+def test_both_arms_against_time_have_equal_numbers_of_parameters():
+    counts = [
+        sum(p.numel() for p in error_against_time.network(*arm).parameters())
+        for arm in error_against_time.ARMS.values()
+    ]
+    assert max(counts) < 1.05 * min(counts)
+
+
+def record_faults(content):
+    """What is missing in the results of an experiment: the machine, the versions, how long, and which seeds."""
+    machine, versions = content.get("machine", {}), content.get("versions", {})
+    faults = [f"no {k}" for k in ("processor", "cores", "system", "threads") if k not in machine]
+    faults += [f"no version of {k}" for k in ("python", "torch", "numpy") if k not in versions]
+    faults += [f"no {k}" for k in ("date", "command", "duration_s", "settings") if k not in content]
+    return faults + [f"record {i}: no seed" for i, r in enumerate(content["records"]) if "seed" not in r]
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_committed_says_how_it_was_made(path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["records"] and record_faults(content) == []
+    spoilt = content | {"machine": {}, "records": [{}]}  # the control
+    assert len(record_faults(spoilt)) == 5

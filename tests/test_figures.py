@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from gdl_utils.equivariance import Audit, AuditRow
+from gdl_utils.equivariance.audit import Audit, AuditRow
 from gdl_utils.figures import (
     ROLES,
     Player,

@@ -6,11 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdl_utils.domains import cycle, nodes, pairs, square_grid, strand, torus
+from gdl_utils.domains import cycle, hexagonal_grid, nodes, pairs, square_grid, strand, torus
+from gdl_utils.domains.grids import CUBE_MATRICES
+from gdl_utils.equivariance import equivariance_error, relative_error
 from gdl_utils.groups import Group, cyclic, dihedral, octahedral
-from gdl_utils.groups.families import CUBE_MATRICES
 from gdl_utils.intertwiners import equivariant_basis
-from gdl_utils.layers import LiftingConv, SolvedLinear
+from gdl_utils.layers import EquivariantLinear, LiftingConv
 from gdl_utils.signals import SignalSpace, complement, regular
 
 
@@ -83,16 +84,17 @@ def test_dimension_is_the_scalar_product_of_characters(group, twisted, seed):
     assert commute(basis, a, b) <= 1e-12
 
 
-def test_orbits_and_eigenvectors_find_the_same_space(monkeypatch):
+def test_orbits_and_eigenvectors_find_the_same_space():
     a = rho(SQUARE)
-    by_orbits = equivariant_basis(a, a).flatten(1)
-    monkeypatch.setattr("gdl_utils.intertwiners._are_permutations", lambda matrices: False)
-    by_vectors = equivariant_basis(a, a).flatten(1)
-    assert not torch.equal(by_orbits, by_vectors)
+    T = torch.linalg.qr(torch.randn(9, 9, dtype=torch.float64)).Q  # in another basis nothing is a permutation
+    twisted = equivariant_basis([T @ m @ T.T for m in a], [T @ m @ T.T for m in a])
+    by_orbits, by_vectors = equivariant_basis(a, a).flatten(1), (T.T @ twisted @ T).flatten(1)
+    assert by_orbits.unique().numel() == 2 < by_vectors.unique().numel()
     assert torch.linalg.matrix_rank(torch.cat([by_orbits, by_vectors])) == len(by_orbits) == len(by_vectors)
-    assert torch.allclose(
-        by_vectors @ by_vectors.T, torch.eye(len(by_vectors), dtype=torch.float64), atol=1e-12
-    )
+    gram = by_vectors @ by_vectors.T
+    assert relative_error(gram, torch.eye(len(gram), dtype=torch.float64)) <= 1e-12  # orthonormal
+    other = torch.cat([by_orbits, torch.randn(1, 81, dtype=torch.float64)])
+    assert torch.linalg.matrix_rank(other) == len(by_orbits) + 1  # the control
 
 
 def test_indicators_do_not_overlap_and_cover_everything():
@@ -167,25 +169,35 @@ def test_six_hundred_thousand_unknowns_come_as_a_sparse_tensor():
 
 
 def test_the_layer_of_a_basis_is_equivariant_and_a_free_bias_is_not():
-    torch.manual_seed(0)
     a = rho(FOUR)
     basis, fixed = equivariant_basis(a, a), equivariant_basis(scalar(FOUR), a)
-    layer = SolvedLinear(basis, 2, 3, bias_basis=fixed).double()
+    layer = EquivariantLinear(basis, 2, 3, bias_basis=fixed).double()
     torch.nn.init.normal_(layer.bias)
     x = torch.randn(5, 2, 4, dtype=torch.float64)
     moved = lambda g: (layer(FOUR.act(g, x)) - FOUR.act(g, layer(x))).norm() / layer(x).norm()
     assert max(float(moved(g).detach()) for g in range(24)) <= 1e-12
-    free = SolvedLinear(basis, 2, 3, bias_basis=torch.eye(4)[..., None]).double()
+    free = EquivariantLinear(basis, 2, 3, bias_basis=torch.eye(4)[..., None]).double()
     torch.nn.init.normal_(free.bias)
     assert float((free(FOUR.act(1, x)) - FOUR.act(1, free(x))).norm().detach()) > 1e-2
     with pytest.raises(ValueError, match=r"its last axes must be \(2, 4\)"):
         layer(torch.zeros(5, 3, 4, dtype=torch.float64))
 
 
+def test_a_layer_made_in_float32_is_exact_in_double_on_a_basis_of_irrational_numbers():
+    cos, sin = 0.5, np.sqrt(3) / 2
+    space = SignalSpace(hexagonal_grid(3, cyclic(6)), [[[cos, -sin], [sin, cos]]])
+    basis, matrix = equivariant_basis(rho(space), rho(space)), space.matrix(1)
+    act, x = lambda t: t @ matrix.T, torch.randn(5, 1, 14, dtype=torch.float64)
+    assert equivariance_error(EquivariantLinear(basis, 1, 1).double(), x, act, act) <= 1e-12
+    rounded = EquivariantLinear(basis.float(), 1, 1).double()  # the control
+    assert equivariance_error(rounded, x, act, act) > 1e-9
+
+
 BAD = [
-    (lambda: equivariant_basis([np.eye(2)], [np.eye(2)] * 2), "got 1 and 2 matrices"),
+    (lambda: equivariant_basis([np.eye(2)], [np.eye(2)] * 2), "got 1 and 2;"),
     (lambda: equivariant_basis([], [np.eye(2)]), "rho_in: got no matrices"),
     (lambda: equivariant_basis([np.ones((2, 3))], [np.eye(2)]), "rho_in: got shapes .* all must be square"),
+    (lambda: equivariant_basis([np.eye(0)], [np.eye(2)]), "rho_in: got shapes"),
     (lambda: equivariant_basis([np.eye(2)], [np.diag([1, 0])]), r"rho_out\[0\]: is not invertible"),
     (lambda: equivariant_basis([np.eye(2) * np.nan], [np.eye(2)]), "rho_in: has entries that are not finite"),
     (
@@ -193,9 +205,9 @@ BAD = [
         "rho_out: matrices: not a representation of C₂",
     ),
     (lambda: equivariant_basis([2 * np.eye(70)], [2 * np.eye(70)]), "4,900 unknowns"),
-    (lambda: SolvedLinear(torch.zeros(0, 2, 2), 1, 1), "basis: got shape"),
+    (lambda: EquivariantLinear(torch.zeros(0, 2, 2), 1, 1), "basis: got shape"),
     (
-        lambda: SolvedLinear(torch.ones(1, 2, 2), 1, 1, bias_basis=torch.ones(1, 3, 1)),
+        lambda: EquivariantLinear(torch.ones(1, 2, 2), 1, 1, bias_basis=torch.ones(1, 3, 1)),
         "bias_basis: got shape",
     ),
 ]

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, square_grid, strand, torus
+from gdl_utils.equivariance import relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral
-from gdl_utils.signals import Fibre, SignalSpace, complement, regular, rotate, sign, trivial
+from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
 
 
 def corners(group):
@@ -85,11 +86,12 @@ def test_matrix_is_the_action_and_a_representation(fibre, rng):
     space = SignalSpace(square_grid(3, group), fibre(group))
     x = torch.rand(space.shape, dtype=torch.float64, generator=rng)
     for g in range(8):
-        assert torch.allclose(space.matrix(g) @ x.flatten(), space.act(g, x).flatten(), atol=1e-14)
+        assert relative_error(space.matrix(g) @ x.flatten(), space.act(g, x).flatten()) <= 1e-12
         for h in range(8):
-            assert torch.allclose(
-                space.matrix(g) @ space.matrix(h), space.matrix(group.product[g, h]), atol=1e-12
-            )
+            product = space.matrix(group.product[g, h])
+            assert relative_error(space.matrix(g) @ space.matrix(h), product) <= 1e-12
+    swapped = space.matrix(group.product[4, 1])
+    assert relative_error(space.matrix(1) @ space.matrix(4), swapped) > 0.1  # the control: the other order
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool])
@@ -99,6 +101,20 @@ def test_any_dtype_and_any_leading_axes(dtype):
     assert torch.equal(space.act(1, x), torch.rot90(x, dims=(-2, -1))) and space.act(1, x).dtype == dtype
 
 
+def test_whole_numbers_are_moved_by_whole_matrices_and_refused_by_others():
+    group = cyclic(4)
+    grid, x = square_grid(3, group), torch.arange(18).reshape(2, 3, 3)
+    vectors = SignalSpace(grid, corners(group).matrices[[1]].round())
+    assert torch.equal(vectors.act(1, x).double(), vectors.act(1, x.double()))
+    turned = SignalSpace(grid, [[[0, -1], [1, 0]]])
+    skew = SignalSpace(hexagonal_grid(3, cyclic(6)), corners(cyclic(6)))
+    mask = torch.from_numpy(skew.domain.mask)
+    for space, signal in ((skew, x * mask), (turned, x.bool()), (turned, x.to(torch.uint8))):
+        with pytest.raises(TypeError, match=f"x: got {signal.dtype}"):
+            space.act(1, signal)
+        assert space.act(1, signal.double()).any()  # the control
+
+
 def test_gradients_pass_through_the_action():
     space = SignalSpace(square_grid(2, cyclic(4)))
     x = torch.rand(2, 2, requires_grad=True)
@@ -106,21 +122,9 @@ def test_gradients_pass_through_the_action():
     assert torch.equal(x.grad, torch.tensor([[3.0, 1.0], [4.0, 2.0]]))
 
 
-@pytest.mark.parametrize("order", [1, 3])
-@pytest.mark.parametrize("n", [4, 5, 16])
-def test_rotate_agrees_with_exact_quarter_turns_and_keeps_its_centre(n, order, rng):
-    x = torch.rand(2, n, n, dtype=torch.float64, generator=rng)
-    for i in range(-3, 4):
-        assert (rotate(x, 90 * i, order=order) - torch.rot90(x, i, dims=(-2, -1))).abs().max() <= 1e-12
-    assert rotate(x, 33, order=order, centre=(1, 2))[:, 1, 2].sub(x[:, 1, 2]).abs().max() <= 1e-12
-    assert (
-        rotate(x, 33, order=order) - torch.rot90(x, dims=(-2, -1))
-    ).norm() > 1e-6  # the control: another angle
-
-
 def test_bad_input_is_named():
     space = SignalSpace(square_grid(3, cyclic(4)), regular(cyclic(4)))
-    with pytest.raises(ValueError, match=r"x: got shape \(2, 3, 3\); its last axes must be \(4, 3, 3\)"):
+    with pytest.raises(ValueError, match=r"x: got shape \(2, 3, 3\); the last axes of .* are \(4, 3, 3\)"):
         space.act(0, torch.zeros(2, 3, 3))
     with pytest.raises(ValueError, match="last axes"):
         space.act(0, torch.zeros(3))
@@ -132,10 +136,6 @@ def test_bad_input_is_named():
         space.act(1.0, torch.zeros(4, 3, 3))
     with pytest.raises(ValueError, match="fibre: belongs to"):
         SignalSpace(square_grid(3, cyclic(4)), regular(dihedral(4)))
-    with pytest.raises(ValueError, match="order: got 7"):
-        rotate(torch.zeros(3, 3), 5, order=7)
-    with pytest.raises(ValueError, match="an image has a height"):
-        rotate(torch.zeros(3), 5)
 
 
 def test_the_reverse_complement_is_what_the_other_strand_says():
@@ -168,9 +168,8 @@ def test_the_matrix_of_a_masked_space_is_its_action_on_the_points(fibre, rng):
     space, mask = SignalSpace(domain, fibre(domain.group)), torch.from_numpy(domain.mask)
     x = torch.rand(space.shape, generator=rng, dtype=torch.float64) * mask
     for g in range(len(domain.group)):
-        assert torch.allclose(
-            space.matrix(g) @ x[..., mask].flatten(), space.act(g, x)[..., mask].flatten(), atol=1e-15
-        )
+        moved = space.act(g, x)[..., mask].flatten()
+        assert relative_error(space.matrix(g) @ x[..., mask].flatten(), moved) <= 1e-12
         assert not space.act(g, x)[..., ~mask].any()
 
 
@@ -180,5 +179,5 @@ def test_values_off_the_mask_are_refused(rng):
         space.act(1, torch.ones(2, 3, 3))
     with pytest.raises(ValueError, match="C₃; the complement of a base is an action of C₂"):
         complement(cyclic(3))
-    with pytest.raises(ValueError, match="mirror images are known in the dihedral and octahedral groups"):
+    with pytest.raises(ValueError, match="mirror images are known in dihedral and octahedral groups"):
         sign(cyclic(4))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gdl_utils.training import fit
+from gdl_utils.training import accuracy, cross_entropy, fit
 
 
 def squared(model, x, y):
@@ -116,36 +116,42 @@ def test_without_the_random_numbers_a_resumed_training_differs(tmp_path, monkeyp
     assert fit(noisy(start=1), squared, data(), **options) != fit(noisy(), squared, data(), epochs=6, learning_rate=0.1)  # fmt: skip
 
 
-def scripted(losses):
-    """A loss that takes given values, one for each epoch of one batch."""
-    values = iter(losses)
-    return lambda model, x, y: model(x).sum() * 0 + next(values)
+def test_what_is_noted_after_each_epoch_survives_an_interruption(tmp_path):
+    x, y = data()
+    note = lambda model, loss: [loss, model.training, float(squared(model, x, y).detach())]
+    options = {"epochs": 6, "learning_rate": 0.1, "each_epoch": note}
+    whole = noisy()
+    noted = fit(whole, squared, data(), **options)
+    assert [loss for loss, _, _ in noted] == fit(noisy(), squared, data(), epochs=6, learning_rate=0.1)
+    assert not any(training for _, training, _ in noted)
+    assert noted[-1][2] == float(squared(whole, x, y).detach())  # of the model as it is after the epoch
+    with pytest.raises(KeyboardInterrupt):
+        fit(noisy(), interrupted_at(6), data(), checkpoint=tmp_path / "model.pt", **options)
+    assert fit(noisy(start=1), squared, data(), checkpoint=tmp_path / "model.pt", **options) == noted
+    assert fit(noisy(start=1), squared, data(), **options) != noted  # the control
 
 
-@pytest.mark.parametrize(
-    ("losses", "epochs"),
-    [
-        ([1.0] * 10, 4),  # flat from the start
-        ([0.9**i for i in range(10)], 10),  # the control: falling
-        (
-            [1, 0.995, 0.9, 0.895, 0.892, 0.8911, 0.1, 0.1, 0.1, 0.1],
-            6,
-        ),  # less than 1 % below the best is no fall
-        ([1, 2, 2, 0.5, 1, 1, 0.4, 1, 1, 0.3], 10),  # never three in a row
-    ],
-    ids=["flat", "falling", "slow", "with falls between"],
-)
-def test_plateau_stops_when_the_loss_no_longer_falls(tmp_path, losses, epochs):
-    call = lambda loss, **more: fit(nn.Linear(3, 1).double(), loss, data(50), epochs=10, plateau=3, **more)
-    assert len(call(scripted(losses))) == epochs
-    assert len(fit(nn.Linear(3, 1).double(), scripted(losses), data(50), epochs=10)) == 10
-    with pytest.raises((StopIteration, RuntimeError)):
-        call(scripted(losses[: epochs - 1]), checkpoint=tmp_path / "model.pt")
-    rest = losses[epochs - 1 :]
-    assert (
-        len(call(scripted(rest), checkpoint=tmp_path / "model.pt")) == epochs
-    )  # the count goes on after a break
-    assert len(call(scripted([]), checkpoint=tmp_path / "model.pt")) == epochs  # and knows that it was done
+def test_cross_entropy_and_accuracy_are_their_formulas(rng):
+    scores, label = torch.randn(1201, 4, generator=rng), torch.randint(4, (1201,), generator=rng)
+    model = lambda x: 2 * x
+    expected = -(2 * scores).log_softmax(1)[torch.arange(1201), label].mean()
+    torch.testing.assert_close(cross_entropy(model, scores, label), expected)
+    right = sum(int(row.argmax()) == int(k) for row, k in zip(scores, label, strict=True))
+    assert accuracy(model, scores, label) == right / 1201
+    assert accuracy(lambda x: -x, scores, label) != right / 1201  # the control: the lowest score
+    for x, y in ((scores, label[1:]), (scores[:0], label[:0])):
+        with pytest.raises(ValueError, match="x, label: got"):
+            accuracy(model, x, y)
+
+
+def test_a_classifier_learns_by_cross_entropy():
+    x, _ = data()
+    label = (x[:, 0] > 0).long()
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2).double()
+    before = accuracy(model, x, label)
+    fit(model, cross_entropy, (x, label), epochs=20, learning_rate=0.1)
+    assert accuracy(model, x, label) > max(before, 0.9)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +161,6 @@ def test_plateau_stops_when_the_loss_no_longer_falls(tmp_path, losses, epochs):
         ({"epochs": 3}, "epochs 2, not 3"),
         ({"batch_size": 10}, "batch_size 50, not 10"),
         ({"learning_rate": 0.5}, "learning_rate"),
-        ({"plateau": 2}, "plateau None, not 2"),
         ({"tensors": data(80)}, "number of examples 90, not 80"),
         ({"model": nn.Linear(3, 1)}, "model's weight torch.float64 .* not torch.float32"),
         ({"model": nn.Linear(3, 1, bias=False).double()}, "model's bias .* not None"),
@@ -207,12 +212,12 @@ def test_a_damaged_checkpoint_is_refused_and_runs_nothing(tmp_path):
     [
         (lambda m: fit(m, squared, (), epochs=1), "tensors: got lengths"),
         (lambda m: fit(m, squared, (torch.ones(3, 3), torch.ones(2, 1)), epochs=1), r"\[3, 2\]"),
+        (lambda m: fit(nn.Identity(), squared, data(), epochs=1), "model: Identity has no parameters"),
         (lambda m: fit(m, squared, data(), epochs=0), "epochs"),
         (lambda m: fit(m, squared, data(), epochs=1, batch_size=0), "batch_size"),
-        (lambda m: fit(m, squared, data(), epochs=1, plateau=0), "plateau"),
         (lambda m: fit(m, lambda m, x, y: squared(m, x, y) / 0, data(), epochs=1), "loss: is"),
     ],
-    ids=["none", "lengths", "epochs", "batch", "plateau", "not finite"],
+    ids=["none", "lengths", "parameters", "epochs", "batch", "not finite"],
 )
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):

@@ -3,8 +3,6 @@
 import torch
 from sklearn.datasets import load_digits
 
-__all__ = ["centred", "digits"]
-
 
 def digits(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
     """Return 1,797 handwritten digits and what they are.
@@ -35,40 +33,3 @@ def digits(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tens
     bunch = load_digits()
     images = torch.tensor(bunch.images, dtype=dtype)[:, None] / 16
     return images, torch.tensor(bunch.target, dtype=torch.int64)
-
-
-def centred(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Put images into the middle of an empty square frame.
-
-    Parameters
-    ----------
-    images : tensor of shape (…, n, n)
-        The images.
-    size : int
-        Side of the frame: at least n, and even or odd as n is, so that there is a middle to put them in.
-
-    Returns
-    -------
-    tensor of shape (…, size, size)
-        Zero outside the images.
-
-    Raises
-    ------
-    ValueError
-        If the images do not fit into the frame, or not into its middle.
-
-    Examples
-    --------
-    >>> centred(torch.ones(2, 2), 4).sum(0)
-    tensor([0., 2., 2., 0.])
-    """
-    height, width = images.shape[-2:]
-    if height != width:
-        raise ValueError(f"images: got {height} × {width}; they must be square")
-    if size < width or (size - width) % 2:
-        parity = "odd" if width % 2 else "even"
-        raise ValueError(
-            f"size: got {size} for images of {width} × {width}; give an {parity} number from {width} upwards"
-        )
-    margin = (size - width) // 2
-    return torch.nn.functional.pad(images, (margin,) * 4)

@@ -3,8 +3,6 @@
 import networkx as nx
 import torch
 
-__all__ = ["karate_club", "look_alikes", "tetracubes"]
-
 
 def karate_club() -> tuple[torch.Tensor, torch.Tensor]:
     """Return who met whom outside a karate club, and on which side each of the 34 members was when it split.

@@ -2,11 +2,9 @@
 
 import numpy as np
 import torch
-from scipy import ndimage
 
+from gdl_utils.data.images import check_images, sample
 from gdl_utils.domains import hexagonal_grid
-
-__all__ = ["hexagonal"]
 
 
 def hexagonal(images: torch.Tensor, n: int, *, spacing: float | None = None, order: int = 1) -> torch.Tensor:
@@ -37,7 +35,7 @@ def hexagonal(images: torch.Tensor, n: int, *, spacing: float | None = None, ord
     Raises
     ------
     TypeError
-        If the images are not of floating point.
+        If the images are not in float32 or float64.
     ValueError
         If they have fewer than two axes, n is even, the spacing is not positive or the order is not 0 to 5.
 
@@ -48,14 +46,8 @@ def hexagonal(images: torch.Tensor, n: int, *, spacing: float | None = None, ord
             [1., 1., 1.],
             [1., 1., 0.]])
     """
-    if not images.is_floating_point():
-        raise TypeError(f"images: got {images.dtype}; what lies between pixels needs a floating-point type")
-    if images.ndim < 2:
-        raise ValueError(f"images: got shape {tuple(images.shape)}; an image has a height and a width")
-    if order not in range(6):
-        raise ValueError(f"order: got {order!r}; splines of order 0 to 5 are known")
+    height, width = check_images(images, order)
     grid = hexagonal_grid(n)
-    height, width = images.shape[-2:]
     if spacing is None:
         radius = (min(height, width) - 1) / 2
         spacing = 4 * radius / (np.sqrt(3) * max(n - 1, 1))
@@ -68,8 +60,6 @@ def hexagonal(images: torch.Tensor, n: int, *, spacing: float | None = None, ord
             (width - 1) / 2 + spacing * (r + q / 2),
         ]
     )
-    flat = images.detach().cpu().reshape(-1, height, width).numpy()
-    out = np.zeros((len(flat), n, n), dtype=flat.dtype)
-    for image, target in zip(flat, out, strict=True):
-        target[grid.mask] = ndimage.map_coordinates(image, places, order=order, mode="grid-constant")
-    return torch.from_numpy(out).reshape(*images.shape[:-2], n, n)
+    read = torch.zeros(*images.shape[:-2], n, n, dtype=images.dtype)
+    read[..., torch.from_numpy(grid.mask)] = sample(images, places, order)
+    return read

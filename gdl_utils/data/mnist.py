@@ -10,8 +10,6 @@ import numpy as np
 import pooch
 import torch
 
-__all__ = ["mnist"]
-
 HOME = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 FILES = {  # name: checksum, and how many axes the array has
     "train-images-idx3-ubyte.gz": ("md5:f68b3c2dcbeaaa9fbdd348bbdeb94873", 3),

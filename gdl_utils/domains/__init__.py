@@ -9,7 +9,8 @@ each generator of the group, and is refused where it does not map the grid to it
 
 from gdl_utils.domains.domain import Domain
 from gdl_utils.domains.grids import cubic_grid, hexagonal_grid, square_grid, strand
-from gdl_utils.domains.others import cycle, nodes, pairs, torus
+from gdl_utils.domains.nodes import nodes, pairs
+from gdl_utils.domains.periodic import cycle, torus
 
 __all__ = [
     "Domain",

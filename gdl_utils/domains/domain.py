@@ -7,8 +7,6 @@ import numpy as np
 
 from gdl_utils.groups import Group
 
-__all__ = ["Domain"]
-
 
 @dataclass(frozen=True, eq=False)
 class Domain:
@@ -32,8 +30,9 @@ class Domain:
         Which entries of the tensor are points, in row-major order; all, but on a hexagonal grid. Elsewhere a signal is 0.
     resize : callable
         ``resize(m)`` is the same kind of domain with m points a side, as pooling makes it; None where there is none.
-    turns : Group
-        The part of the group that is no translation: all of it, but for tori and cycles.
+    point_group : Group
+        What is left of the group when its translations are divided out: all of it, but for tori and cycles. Element g of the group
+        is element g // (number of translations) of this one.
     """
 
     name: str
@@ -43,13 +42,13 @@ class Domain:
     permutation: np.ndarray
     mask: np.ndarray | None = None
     resize: Callable[[int], "Domain | None"] | None = None
-    turns: Group | None = None
+    point_group: Group | None = None
 
     def __post_init__(self):
         defaults = {
             "mask": np.ones(self.shape, dtype=bool),
             "resize": lambda m: self if m == self.shape[0] else None,
-            "turns": self.group,
+            "point_group": self.group,
         }
         for name, value in defaults.items():
             if getattr(self, name) is None:

@@ -5,12 +5,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gdl_utils._checks import check_positive
 from gdl_utils.domains.domain import Domain
 from gdl_utils.groups import Group, cyclic
-from gdl_utils.groups.families import CUBE_MATRICES
-from gdl_utils.groups.group import check_positive
 
-__all__ = ["cubic_grid", "hexagonal_grid", "square_grid", "strand"]
+# What the generators of the cube's symmetries do to (depth, row, column): a quarter-turn in the last two, a quarter-turn
+# in the first two, and the inversion through the centre.
+CUBE_MATRICES = (
+    np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]),
+    np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]]),
+    -np.eye(3, dtype=np.int64),
+)
 
 
 def square_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
@@ -49,25 +54,8 @@ def square_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayL
 def cubic_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
     """Return the n × n × n grid, which a group turns and mirrors about its centre.
 
-    Parameters
-    ----------
-    n : int
-        Side of the grid, even or odd.
-    group : Group, optional
-        O or O_h, or one that ``square_grid`` knows, which then moves rows and columns and leaves the depth alone; any other
-        together with ``matrices``. By default C_1.
-    matrices : sequence of int arrays of shape (3, 3), optional
-        What each generator does to (depth, row, column), measured from the centre.
-
-    Returns
-    -------
-    Domain
-        With ``shape`` (n, n, n).
-
-    Raises
-    ------
-    ValueError
-        As ``square_grid``.
+    Parameters and errors are those of ``square_grid``. It knows O and O_h, and the groups that ``square_grid`` knows, which move
+    rows and columns and leave the depth alone; ``matrices`` act on (depth, row, column), and the ``shape`` is (n, n, n).
 
     Examples
     --------
@@ -81,24 +69,8 @@ def cubic_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLi
 def strand(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
     """Return n positions in a row, such as those of a piece of DNA, which C_2 reads backwards.
 
-    Parameters
-    ----------
-    n : int
-        Number of positions, even or odd.
-    group : Group, optional
-        C_1 or C_2, or any other together with ``matrices``. By default C_1.
-    matrices : sequence of int arrays of shape (1, 1), optional
-        What each generator does to the position, measured from the middle: 1 or -1.
-
-    Returns
-    -------
-    Domain
-        With ``shape`` (n,).
-
-    Raises
-    ------
-    ValueError
-        As ``square_grid``.
+    Parameters and errors are those of ``square_grid``. It knows C_1 and C_2; ``matrices`` are [[1]] or [[-1]], and the ``shape``
+    is (n,).
 
     Examples
     --------
@@ -116,24 +88,9 @@ def hexagonal_grid(
     A point has axial coordinates (q, r), both from -(n-1)/2 to (n-1)/2, and lies in the hexagon if q + r does so too. A sixth
     of a turn takes (q, r) to (-r, q + r), a mirror to (r, q). In a tensor q counts rows and r columns, and two corners are empty.
 
-    Parameters
-    ----------
-    n : int
-        Width of the hexagon, odd. The 7 points of ``hexagonal_grid(3)`` are a point and its neighbours.
-    group : Group, optional
-        C_1, C_2, C_3 or C_6, D_1, D_2, D_3 or D_6, or any other together with ``matrices``. By default C_1.
-    matrices : sequence of int arrays of shape (2, 2), optional
-        What each generator does to (q, r).
-
-    Returns
-    -------
-    Domain
-        With ``shape`` (n, n), (3n² + 1)/4 points, and a ``mask`` that says which entries of the tensor they are.
-
-    Raises
-    ------
-    ValueError
-        If n is even, and as ``square_grid``.
+    Parameters and errors are those of ``square_grid``, but that the width n is odd; the 7 points of ``hexagonal_grid(3)`` are a
+    point and its neighbours. It knows C_1, C_2, C_3 and C_6, D_1, D_2, D_3 and D_6; ``matrices`` act on (q, r). The ``shape`` is
+    (n, n), and the ``mask`` says which of its entries are the (3n² + 1)/4 points.
 
     Examples
     --------
@@ -166,6 +123,7 @@ def _cubic_matrices(group: Group) -> list[np.ndarray] | None:
 
 
 def hexagonal_matrices(group: Group) -> list[np.ndarray] | None:
+    """Return what the generators do to (q, r), or None where that is not known."""
     if group.family not in ("cyclic", "dihedral") or 6 % group.degree:
         return None
     return [np.linalg.matrix_power([[0, -1], [1, 1]], 6 // group.degree), np.array([[0, 1], [1, 0]])]
@@ -218,7 +176,7 @@ def _permute(name: str, points: np.ndarray, group: Group, matrices: Sequence[Arr
     rho = group.representation(matrices)
     if rho.shape[1] != points.shape[1]:
         raise ValueError(
-            f"matrices: got {rho.shape[1]}×{rho.shape[1]}; the points of a {name} have {points.shape[1]} coordinates"
+            f"matrices: got {rho.shape[1]}×{rho.shape[1]}; points of a {name} have {points.shape[1]} axes"
         )
     number = {tuple(point): u for u, point in enumerate(points.tolist())}
     table = np.empty((len(group), len(points)), dtype=np.int64)

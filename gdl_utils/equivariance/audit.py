@@ -12,9 +12,7 @@ from gdl_utils.equivariance.measure import BOUND
 from gdl_utils.groups import Group
 from gdl_utils.signals import SignalSpace, regular
 
-__all__ = ["Audit", "AuditRow", "audit"]
-
-MAX_ELEMENTS = 128  # of a larger group, generators, their powers of two and some others are tried
+MAX_ELEMENTS = 128  # of a larger group, some are tried: see _elements
 
 
 class AuditRow(NamedTuple):
@@ -83,8 +81,8 @@ def audit(
     x : tensor of shape (batch, …)
         The input; random numbers, or data. Double precision tells what is exact from what is nearly so.
     group : SignalSpace, Domain or Group
-        How the input moves: a signal space, a domain (signals with a trivial fibre), or a group, which then acts on square, cubic or
-        hexagonal images, on a cycle or on nodes, as its family and the shape of x suggest.
+        How the input moves: a signal space, a domain (signals with a trivial fibre), or a group, which then acts on a square or
+        hexagonal grid (x has four axes), a cubic grid (five), a cycle or nodes, whichever of these knows it first.
     bound : float, optional
         Largest error that counts as rounding; by default 1e-12 in float64 and 1e-5 in float32.
 
@@ -96,7 +94,7 @@ def audit(
     Raises
     ------
     ValueError
-        If the shape of x does not fit the group, or x is not in floating point.
+        If the shape of x does not fit the group, the group has one element only, or x is not in floating point.
 
     Notes
     -----
@@ -104,7 +102,9 @@ def audit(
     one, with its channels before space or after it; as one of these, flattened; or as something that the group leaves alone. Where
     several fit the shape, the one with the smallest error is taken: a layer that respects the group in any of these ways does
     respect it. After pooling on a torus, only those shifts are tried that the smaller torus has, there and in all that follows: a
-    stride of 2 leaves the even shifts, and the number of elements tried says so.
+    stride of 2 leaves the even shifts, and the number of elements tried says so. Of a group of more than 128 elements, some are
+    tried: a dozen, the generators, and such powers of them as a stride leaves. An output that is zero or not finite shows nothing,
+    and counts as lost.
 
     Examples
     --------
@@ -118,6 +118,8 @@ def audit(
         if x.dtype not in BOUND:
             raise ValueError(f"x: got {x.dtype}; exactness is told in float64 or float32 (or give bound=)")
         bound = BOUND[x.dtype]
+    if len(space.group) == 1:
+        raise ValueError(f"group: {space.group.name} moves nothing, so there is nothing to measure")
     elements = _elements(space.group)
     plain = _outputs(model, x)
     moved = {g: _outputs(model, space.act(g, x)) for g in elements}
@@ -127,14 +129,11 @@ def audit(
         for reading, unfold, act in _readings(space.domain, y, before):
             wanted = {g: act(g, unfold(y)) for g in elements}
             errors = {
-                g: float(
-                    torch.linalg.vector_norm(unfold(moved[g][i][2]) - w)
-                    / torch.linalg.vector_norm(y).clamp(min=1e-300)
-                )
-                for g, w in wanted.items()
-                if w is not None
+                g: _relative_error(unfold(moved[g][i][2]) - w, y) for g, w in wanted.items() if w is not None
             }
-            if errors and (best is None or max(errors.values()) < max(best[1].values())):
+            if set(errors) == {space.group.identity}:  # of the identity nothing can be learned
+                continue
+            if best is None or max(errors.values()) < max(best[1].values()):
                 best = reading, errors
         reading, errors = best
         elements = list(errors)  # shifts that a smaller torus has not are gone for good
@@ -149,32 +148,45 @@ def _input_space(x: torch.Tensor, group: Group | Domain | SignalSpace) -> Signal
     elif isinstance(group, Domain):
         space = SignalSpace(group)
     else:
-        n, images = x.shape[-1], x.ndim == 4
-        if group.family == "octahedral":
-            domain = cubic_grid(n, group)
-        elif group.family not in ("cyclic", "dihedral"):
-            domain = nodes(n, group)
-        elif images and group.degree in (3, 6):
-            domain = hexagonal_grid(n, group)
-        else:
-            domain = square_grid(n, group) if images else cycle(n, group)
-        space = SignalSpace(domain)
+        space = SignalSpace(_domain(x, group))
     if tuple(x.shape[-len(space.shape) :]) != space.shape or x.ndim <= len(space.shape):
         raise ValueError(
-            f"x: got shape {tuple(x.shape)}; (batch, …, {', '.join(map(str, space.shape))}) is needed for {space!r}"
+            f"x: got shape {tuple(x.shape)}; its last axes must be {space.shape}, after the batch"
         )
     return space
 
 
+def _domain(x: torch.Tensor, group: Group) -> Domain:
+    """Return the first domain with as many axes as x has beside batch and channels on which the group is known to act."""
+    reasons = []
+    for make in {4: (square_grid, hexagonal_grid), 5: (cubic_grid,)}.get(x.ndim, (cycle, nodes)):
+        try:
+            return make(x.shape[-1], group)
+        except ValueError as error:
+            reasons.append(str(error))
+    raise ValueError(f"group: acts on no domain that fits x of shape {tuple(x.shape)}; {'; '.join(reasons)}")
+
+
 def _elements(group: Group) -> list[int]:
+    """List all elements; of a large group a dozen, and the powers g, …, gᵈ, … by divisors d of each generator's order.
+
+    A stride by d leaves of a shift g the power gᵈ, so that there is something to try after every stride.
+    """
     if len(group) <= MAX_ELEMENTS:
         return list(range(len(group)))
     chosen = set(range(0, len(group), len(group) // 12))
-    for g in group.generators:
-        for _ in range(4):
-            chosen.add(int(g))
-            g = group.product[g, g]
+    for generator in group.generators:
+        powers = [generator]
+        while powers[-1] != group.identity:
+            powers.append(group.times(generator, powers[-1]))
+        chosen.update(power for d, power in enumerate(powers, start=1) if len(powers) % d == 0)
     return sorted(chosen)
+
+
+def _relative_error(difference: torch.Tensor, y: torch.Tensor) -> float:
+    """Return |difference| / |y|; infinite where y is zero or not finite, for then nothing is shown."""
+    error = torch.linalg.vector_norm(difference) / torch.linalg.vector_norm(y)
+    return float(error.nan_to_num(nan=torch.inf, posinf=torch.inf))
 
 
 def _outputs(model: nn.Module, x: torch.Tensor) -> list[tuple[str, str, torch.Tensor]]:
@@ -208,7 +220,7 @@ def _outputs(model: nn.Module, x: torch.Tensor) -> list[tuple[str, str, torch.Te
 
 def _readings(domain: Domain, y: torch.Tensor, before: torch.Tensor | None):
     """Yield (words, unfold, act) for each way in which the group may act on an output of this shape."""
-    d, turns = len(domain.shape), domain.turns
+    d, turns = len(domain.shape), domain.point_group
     shapes = [("", tuple(y.shape))]
     if y.ndim == 2 and before is not None and y[0].numel() == before[0].numel():
         shapes.append((", flattened", (len(y), *before.shape[1:])))
@@ -218,13 +230,14 @@ def _readings(domain: Domain, y: torch.Tensor, before: torch.Tensor | None):
         if smaller is not None:
             name = smaller.name + words
             yield name, _reshaped(shape, smaller), _acting(domain, SignalSpace(smaller))
-            if len(turns) > 1 and len(shape) > d + 1:
-                lifted = _acting(domain, SignalSpace(smaller, _lifted(smaller)))
-                if shape[-d - 1] == len(turns):
-                    yield f"{name}, group axis", _reshaped(shape, smaller), lifted
-                elif len(shape) == d + 2 and shape[1] % len(turns) == 0:
-                    folded = (shape[0], shape[1] // len(turns), len(turns), *shape[2:])
-                    yield f"{name}, group in channels", _reshaped(folded, smaller), lifted
+            axis = None
+            if len(shape) > d + 1 and shape[-d - 1] == len(turns) > 1:
+                axis, unfolded = "group axis", shape
+            elif len(shape) == d + 2 and len(turns) > 1 and shape[1] % len(turns) == 0:
+                axis, unfolded = "group in channels", (len(y), -1, len(turns), *shape[2:])
+            if axis is not None:
+                lifted = SignalSpace(smaller, _lifted(smaller))
+                yield f"{name}, {axis}", _reshaped(unfolded, smaller), _acting(domain, lifted)
         fits = len(shape) == d + 2 and len(set(shape[1:-1])) == 1
         smaller = domain.resize(shape[1]) if fits else None
         if smaller is not None:
@@ -243,8 +256,8 @@ def _reshaped(shape: tuple[int, ...], domain: Domain | None = None) -> Callable:
 
 def _lifted(domain: Domain) -> list:
     """Return what each generator does to the group axis: translations nothing, turns what the regular fibre says."""
-    fibre = regular(domain.turns).matrices
-    shifts = len(domain.group) // len(domain.turns)
+    fibre = regular(domain.point_group).matrices
+    shifts = len(domain.group) // len(domain.point_group)
     return [fibre[g // shifts] for g in domain.group.generators]
 
 
@@ -266,5 +279,5 @@ def _acting(domain: Domain, space: SignalSpace) -> Callable:
 
 
 def _acting_on_axis(domain: Domain) -> Callable:
-    fibre, shifts = regular(domain.turns).matrices, len(domain.group) // len(domain.turns)
+    fibre, shifts = regular(domain.point_group).matrices, len(domain.group) // len(domain.point_group)
     return lambda g, t: t @ torch.as_tensor(fibre[g // shifts].T, dtype=t.dtype)

@@ -4,14 +4,13 @@ A function f is equivariant when f(g·x) = g·f(x) for every element g: two ways
 It is invariant when the group does nothing to its output, f(g·x) = f(x). Both are measured here, never assumed.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
 from gdl_utils.signals import SignalSpace
-
-__all__ = ["BOUND", "assert_equivariant", "equivariance_error", "respected"]
 
 # What rounding may do to a few layers in sequence; a broken symmetry errs a million times more.
 BOUND = {torch.float64: 1e-12, torch.float32: 1e-5}
@@ -54,21 +53,65 @@ def equivariance_error(function: Callable, x: Any, act_in: Callable, act_out: Ca
     >>> equivariance_error(lambda x: ramp * x, x, turn, turn) > 0.1
     True
     """
-    after = _leaves(act_out(_call(function, x)), "act_out(function(x))")
-    before = _leaves(_call(function, act_in(x)), "function(act_in(x))")
-    plain = _leaves(_call(function, x), "function(x)")
-    shapes = [tuple(t.shape) for t in before], [tuple(t.shape) for t in after]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f"function: f(g·x) has shapes {shapes[0]}, g·f(x) has {shapes[1]}; do act_in and act_out belong together?"
-        )
-    error = _norm([b - a for b, a in zip(before, after, strict=True)])
-    size = _norm(plain)
-    if not 0 < size < float("inf") or error != error:
-        raise ValueError(
-            f"function: |f(x)| = {size:.3g}, |f(g·x) - g·f(x)| = {error:.3g}; a relative error needs finite, non-zero output"
-        )
-    return error / size
+    y = _call(function, x)
+    return _error(_call(function, act_in(x)), act_out(y), y)
+
+
+def equivariance_errors(
+    function: Callable,
+    x: torch.Tensor,
+    space_in: SignalSpace,
+    space_out: SignalSpace | None = None,
+    elements: Iterable[int] | None = None,
+) -> dict[int, float]:
+    """Return the relative error ``|f(g·x) - g·f(x)| / |f(x)|`` for elements g of a group; f(x) is computed once.
+
+    Parameters
+    ----------
+    function : callable
+        From signals of ``space_in`` to signals of ``space_out``.
+    x : tensor
+        A signal of ``space_in``, or a stack of them.
+    space_in : SignalSpace
+        Says how the group acts on the input.
+    space_out : SignalSpace, optional
+        Says how it acts on the output; left out, the output must not change: what is measured is invariance.
+    elements : iterable of int, optional
+        The elements to try; by default all. For a large group, ``group.generators`` are enough to tell what is exact: what
+        commutes with them commutes with all their products.
+
+    Returns
+    -------
+    dict of int to float
+        The error for each element. Those that err no more than rounding are a subgroup, the symmetry that the function has.
+
+    Raises
+    ------
+    ValueError
+        If the two spaces belong to different groups, there is no element to try, or as ``equivariance_error``.
+
+    Examples
+    --------
+    What is read off row by row minds a quarter-turn, but not a mirror that swaps left and right.
+
+    >>> from gdl_utils.domains import square_grid
+    >>> from gdl_utils.groups import dihedral
+    >>> space = SignalSpace(square_grid(4, dihedral(4)))
+    >>> errors = equivariance_errors(lambda x: x.sum(-1), torch.rand(4, 4, dtype=torch.float64), space)
+    >>> [space.group.labels[g] for g, error in errors.items() if error <= 1e-12]
+    ['e', 'm']
+    """
+    group = space_in.group
+    if space_out is not None and space_out.group != group:
+        raise ValueError(f"space_out: belongs to {space_out.group!r}, space_in to {group!r}")
+    elements = list(range(len(group)) if elements is None else elements)
+    if not elements:
+        raise ValueError("elements: got none; there is nothing to measure")
+    y = function(x)
+    return {
+        g: _error(function(space_in.act(g, x)), y if space_out is None else space_out.act(g, y), y)
+        for g in elements
+    }
 
 
 def assert_equivariant(
@@ -84,17 +127,8 @@ def assert_equivariant(
 
     Parameters
     ----------
-    function : callable
-        From signals of ``space_in`` to signals of ``space_out``.
-    x : tensor
-        A signal of ``space_in``, or a stack of them.
-    space_in : SignalSpace
-        Says how the group acts on the input.
-    space_out : SignalSpace, optional
-        Says how it acts on the output; left out, the output must not change: f is invariant.
-    elements : iterable of int, optional
-        The elements to try; by default all. For a large group, ``group.generators`` are enough: what commutes with them commutes
-        with all their products.
+    function, x, space_in, space_out, elements
+        As for ``equivariance_errors``.
     bound : float, optional
         Largest relative error allowed; by default 1e-12 in float64 and 1e-5 in float32.
 
@@ -103,7 +137,7 @@ def assert_equivariant(
     AssertionError
         If an element's error exceeds the bound; the message names the worst element.
     ValueError
-        If the two spaces belong to different groups, or there is nothing to check.
+        If x is in another type and there is no bound, or as ``equivariance_errors``.
 
     Examples
     --------
@@ -117,22 +151,16 @@ def assert_equivariant(
         ...
     AssertionError: not equivariant: |f(g·x) - g·f(x)| / |f(x)| = ... for g = ... of Z₆² (allowed: 1e-12)
     """
-    group = space_in.group
-    if space_out is not None and space_out.group != group:
-        raise ValueError(
-            f"space_out: belongs to {space_out.group!r}, space_in to {group!r}; both must be moved by one group"
-        )
     if bound is None:
         if x.dtype not in BOUND:
             raise ValueError(f"x: got {x.dtype}; exactness is checked in float64 or float32 (or give bound=)")
         bound = BOUND[x.dtype]
 
-    errors = _errors(function, x, space_in, space_out, range(len(group)) if elements is None else elements)
-    if not errors:
-        raise ValueError("elements: got none; there is nothing to check")
+    errors = equivariance_errors(function, x, space_in, space_out, elements)
     worst = max(errors, key=errors.get)
     if errors[worst] > bound:
         kind, target = ("invariant", "f(x)") if space_out is None else ("equivariant", "g·f(x)")
+        group = space_in.group
         raise AssertionError(
             f"not {kind}: |f(g·x) - {target}| / |f(x)| = {errors[worst]:.3g} for g = {group.labels[worst]} of {group.name} "
             f"(allowed: {bound:g})"
@@ -140,50 +168,42 @@ def assert_equivariant(
     return errors[worst]
 
 
-def respected(
-    function: Callable,
-    x: torch.Tensor,
-    space_in: SignalSpace,
-    space_out: SignalSpace | None = None,
-    *,
-    bound: float = 1e-6,
-) -> tuple[int, ...]:
-    """Return the elements that a function respects, f(g·x) = g·f(x) up to the bound: the symmetry that it has, by measurement.
+def relative_error(y: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Return ``|y - wanted| / |wanted|``, in the Euclidean norm.
 
-    Parameters are those of ``assert_equivariant``; measured on one signal, or a stack of them, so take random ones.
-
-    Returns
-    -------
-    tuple of int
-        Numbers of the elements. With a bound above rounding and below what a broken symmetry errs they are a subgroup, since what
-        respects g and h respects gh.
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or the error is not finite, as where ``wanted`` is zero.
 
     Examples
     --------
-    What is read off row by row minds a quarter-turn, but not a mirror that swaps left and right.
-
-    >>> from gdl_utils.domains import square_grid
-    >>> from gdl_utils.groups import dihedral
-    >>> space = SignalSpace(square_grid(4, dihedral(4)))
-    >>> found = respected(lambda x: x.sum(-1), torch.rand(4, 4, dtype=torch.float64), space)
-    >>> [space.group.labels[g] for g in found]
-    ['e', 'm']
+    >>> relative_error(torch.tensor([0.0, 5.0]), torch.tensor([0.0, 4.0]))
+    0.25
     """
-    errors = _errors(function, x, space_in, space_out, range(len(space_in.group)))
-    return tuple(g for g, error in errors.items() if error <= bound)
+    if y.shape != wanted.shape:
+        raise ValueError(f"y, wanted: got shapes {tuple(y.shape)} and {tuple(wanted.shape)}; give equal ones")
+    error = float((torch.linalg.vector_norm(y - wanted) / torch.linalg.vector_norm(wanted)).detach())
+    if not error < math.inf:
+        raise ValueError(f"wanted: the error is {error}; wanted must not be zero, and both be finite")
+    return error
 
 
-def _errors(function, x, space_in, space_out, elements) -> dict[int, float]:
-    """Measure the error for each element; without ``space_out`` that of invariance."""
-    return {
-        g: equivariance_error(
-            function,
-            x,
-            lambda t, g=g: space_in.act(g, t),
-            (lambda t: t) if space_out is None else (lambda t, g=g: space_out.act(g, t)),
+def _error(before: Any, after: Any, y: Any) -> float:
+    """Return |f(g·x) - g·f(x)| / |f(x)| from the two ends and f(x)."""
+    before, after = _leaves(before, "function(act_in(x))"), _leaves(after, "act_out(function(x))")
+    shapes = [tuple(t.shape) for t in before], [tuple(t.shape) for t in after]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"function: f(g·x) has shapes {shapes[0]}, g·f(x) has {shapes[1]}; do act_in and act_out belong together?"
         )
-        for g in elements
-    }
+    error = _norm([b - a for b, a in zip(before, after, strict=True)])
+    size = _norm(_leaves(y, "function(x)"))
+    if not (0 < size < math.inf and error < math.inf):
+        raise ValueError(
+            f"function: |f(x)| = {size:.3g}, |f(g·x) - g·f(x)| = {error:.3g}; a relative error needs finite, non-zero output"
+        )
+    return error / size
 
 
 def _call(function: Callable, x: Any) -> Any:
@@ -201,7 +221,7 @@ def _leaves(output: Any, what: str) -> list[torch.Tensor]:
     if isinstance(output, tuple | list):
         return [leaf for item in output for leaf in _leaves(item, what)]
     raise TypeError(
-        f"function: {what} gave a {type(output).__name__}; a tensor, or a tuple or dict of tensors, is needed"
+        f"function: {what} gave a {type(output).__name__}; give tensors, or tuples or dicts of them"
     )
 
 

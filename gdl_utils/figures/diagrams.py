@@ -13,8 +13,6 @@ from gdl_utils.equivariance import Audit
 from gdl_utils.figures.style import FAINT, INK, ROLES
 from gdl_utils.groups import Group
 
-__all__ = ["audit_chart", "cayley_table", "commuting_diagram", "error_chart", "show_image"]
-
 
 def show_image(ax: Axes, image: ArrayLike, title: str = "", *, limit: float | None = None) -> None:
     """Draw one signal on a square grid as ink on paper, without ticks.
@@ -207,7 +205,7 @@ def audit_chart(audits: Mapping[str, Audit]) -> Figure:
     floor = 1e-17
     for ax, (name, audit) in zip(axes[0], audits.items(), strict=True):
         ax.axvspan(floor / 3, audit.bound, color=ROLES["output"]["color"], alpha=0.10, lw=0)
-        shown = [max(row.error, floor) for row in audit.rows]
+        shown = [min(max(row.error, floor), 10) for row in audit.rows]  # one may be infinite
         ax.plot(shown, range(len(shown)), color=FAINT, linewidth=1.2, zorder=1)
         for y, (row, error) in enumerate(zip(audit.rows, shown, strict=True)):
             role = ROLES["output" if row.error <= audit.bound else "error"]

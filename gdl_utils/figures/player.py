@@ -19,8 +19,6 @@ from numpy.typing import ArrayLike
 
 from gdl_utils.figures.style import INK, PAPER, ROLES
 
-__all__ = ["Player", "pixels", "polygon", "segment", "text"]
-
 # The site's own colours first, then those of its theme, then JupyterLab's, then plain ones.
 STYLE = (
     "<style>.gdl-player{--ink:var(--gdl-ink,var(--pst-color-text-base,var(--jp-ui-font-color0,%s)));"

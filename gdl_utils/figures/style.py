@@ -3,8 +3,6 @@
 import matplotlib as mpl
 from cycler import cycler
 
-__all__ = ["ROLES", "use_book_style"]
-
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart. A role is never told by colour alone:
 # each has a line and a marker of its own too.
 ROLES = {

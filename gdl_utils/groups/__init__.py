@@ -1,9 +1,9 @@
-"""Finite groups: one class, the groups that the book names, and products of groups.
+"""Finite groups: one class, and the groups that the book names.
 
 A group is a set of permutations that is closed under composing; see ``Group`` for how its elements are numbered.
 """
 
-from gdl_utils.groups.families import cyclic, dihedral, octahedral, semidirect_product, symmetric
+from gdl_utils.groups.families import cyclic, dihedral, octahedral, symmetric
 from gdl_utils.groups.group import Group
 
-__all__ = ["Group", "cyclic", "dihedral", "octahedral", "semidirect_product", "symmetric"]
+__all__ = ["Group", "cyclic", "dihedral", "octahedral", "symmetric"]

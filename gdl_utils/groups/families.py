@@ -1,21 +1,9 @@
-"""The groups that the book uses by name, and products of groups."""
-
-from collections.abc import Sequence
+"""The groups that the book uses by name."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from gdl_utils.groups.group import SUBSCRIPTS, Group, check_positive
-
-__all__ = ["cyclic", "dihedral", "octahedral", "semidirect_product", "symmetric"]
-
-# What the generators of the cube's symmetries do to (depth, row, column): a quarter-turn in the last two, a quarter-turn
-# in the first two, and the inversion through the centre.
-CUBE_MATRICES = (
-    np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]),
-    np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]]),
-    -np.eye(3, dtype=np.int64),
-)
+from gdl_utils._checks import check_positive
+from gdl_utils.groups.group import SUBSCRIPTS, Group
 
 
 def cyclic(n: int) -> Group:
@@ -60,9 +48,7 @@ def symmetric(n: int) -> Group:
     """
     n = check_positive("n", n)
     if n > 8:
-        raise ValueError(
-            f"n: the symmetric group of {n} things is too large to list; n may be 1 to 8 (8! = 40,320)"
-        )
+        raise ValueError(f"n: the orders of {n} things are too many to list; n may be 1 to 8 (8! = 40,320)")
     swaps = []
     for i in range(n - 1):
         swap = np.arange(n)
@@ -83,63 +69,7 @@ def octahedral(reflections: bool = False) -> Group:
     >>> len(octahedral()), len(octahedral(reflections=True))
     (24, 48)
     """
-    matrices = CUBE_MATRICES if reflections else CUBE_MATRICES[:2]
-    faces = np.vstack([np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)])
-    images = [[faces.tolist().index(face) for face in (faces @ m.T).tolist()] for m in matrices]
+    # Where they send the faces +depth, +row, +column, -depth, -row and -column.
+    r, s, i = [0, 2, 4, 3, 5, 1], [1, 3, 2, 4, 0, 5], [3, 4, 5, 0, 1, 2]
+    images = [r, s, i] if reflections else [r, s]
     return Group(images, names="rsi"[: len(images)], name="Oₕ" if reflections else "O", family="octahedral")
-
-
-def semidirect_product(
-    normal: Group, group: Group, automorphisms: Sequence[ArrayLike] | None = None, *, name: str | None = None
-) -> Group:
-    """Return N ⋊ H: pairs (n, h) with (n, h)(n', h') = (n · h(n'), hh'), where each h shuffles the elements of N.
-
-    Parameters
-    ----------
-    normal, group : Group
-        N, which becomes a normal subgroup, and H, which acts on it.
-    automorphisms : sequence of int arrays of shape (len(normal),), optional
-        For each generator of H, where it sends the elements of N. By default nowhere: the direct product N × H.
-    name : str, optional
-        By default made from the two names.
-
-    Returns
-    -------
-    Group
-        With len(normal) · len(group) elements; its generators are those of N, then those of H.
-
-    Raises
-    ------
-    ValueError
-        If one of the permutations does not respect the products of N, or they do not compose as H multiplies.
-
-    Examples
-    --------
-    Moves of a cycle, and its reversal, which turns every move round: the result is dihedral.
-
-    >>> moves, reverse = cyclic(5), cyclic(2)
-    >>> G = semidirect_product(moves, reverse, [moves.inverse])
-    >>> len(G), G.is_abelian, semidirect_product(moves, reverse).is_abelian
-    (10, False, True)
-    """
-    stays = np.arange(len(normal))
-    automorphisms = [stays] * len(group.generators) if automorphisms is None else list(automorphisms)
-    group.action(automorphisms)  # they compose as H does, or an error says where not
-    for s, moved in enumerate(map(np.asarray, automorphisms)):
-        if not np.array_equal(moved[normal.product], normal.product[np.ix_(moved, moved)]):
-            raise ValueError(
-                f"automorphisms[{s}]: does not respect the products of {normal.name}; h(n·n') must be h(n)·h(n')"
-            )
-    # N moves its own elements from the left, H shuffles them; H's own points tell its elements apart.
-    own = len(stays) + np.arange(group.permutations.shape[1])
-    shifts = [np.r_[normal.product[n], own] for n in normal.generators]
-    turns = [
-        np.r_[moved, len(stays) + group.permutations[h]]
-        for moved, h in zip(automorphisms, group.generators, strict=True)
-    ]
-    names = [normal.labels[n] for n in normal.generators]
-    names += [group.labels[h] + "'" * (group.labels[h] in names) for h in group.generators]
-    direct = all(np.array_equal(moved, stays) for moved in automorphisms)
-    return Group(
-        [*shifts, *turns], names=names, name=name or f"{normal.name} {'×' if direct else '⋊'} {group.name}"
-    )

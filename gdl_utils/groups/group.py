@@ -12,10 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Group"]
+from gdl_utils.groups.closure import as_permutation, close, label
 
-MAX_ELEMENTS = 50_000  # beyond this, listing the elements is a mistake more often than a wish
-SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 MAX_TABLE = 2_000  # a product table of this many elements takes 32 MB
 
@@ -32,7 +30,8 @@ class Group:
     generators : sequence of permutations, each of shape (k,)
         ``generators[s][i]`` is where generator ``s`` sends point ``i``. At least one.
     names : sequence of str, optional
-        One short name for each generator; elements are named by the products they are: ``"r²m"``. By default ``a, b, c, …``.
+        One short name for each generator, all different; elements are named by the products they are: ``"r²m"``. By default
+        ``a, b, c, d, f, …``.
     name : str, optional
         Name of the group, for figures and messages.
     family : str, optional
@@ -61,7 +60,7 @@ class Group:
         If a generator does not hold integers.
     ValueError
         If there is no generator, a generator is no permutation, they act on different numbers of points, names are
-        missing, or the group has more than 50,000 elements.
+        missing or not unique, or the group has more than 50,000 elements.
 
     Examples
     --------
@@ -86,27 +85,26 @@ class Group:
         family: str | None = None,
         degree: int | None = None,
     ):
-        given = [_as_permutation("generators", s, p) for s, p in enumerate(generators)]
+        given = [as_permutation("generators", s, p) for s, p in enumerate(generators)]
         if not given:
-            raise ValueError(
-                "generators: got none; give at least one permutation (the identity makes the trivial group)"
-            )
+            raise ValueError("generators: got none; give at least one permutation, be it the identity")
         if len({len(p) for p in given}) > 1:
-            raise ValueError(
-                f"generators: they act on {[len(p) for p in given]} points; all must act on the same number"
-            )
-        names = [chr(ord("a") + s) for s in range(len(given))] if names is None else list(names)
+            raise ValueError(f"generators: they act on {[len(p) for p in given]} points; give one number")
+        default = [chr(ord("a") + s + (s > 3)) for s in range(len(given))]  # "e" is the identity
+        names = default if names is None else list(names)
         if len(names) != len(given):
             raise ValueError(f"names: got {len(names)} for {len(given)} generators; give one each")
+        if len({"e", *names}) <= len(names):
+            raise ValueError(f"names: got {names}; they must differ, and none may be the identity's, 'e'")
 
         self.name, self.family, self.degree = name, family, degree
-        self.permutations, words = _close(given)
+        self.permutations, words = close(given)
         self.permutations.setflags(write=False)
         self._words = tuple(words)
         self._index = {p.tobytes(): g for g, p in enumerate(self.permutations)}
         self.identity = 0
         self.generators = tuple(self._index[p.tobytes()] for p in given)
-        self.labels = tuple(_label(word, names) for word in words)
+        self.labels = tuple(label(word, names) for word in words)
 
     def __len__(self) -> int:
         return len(self.permutations)
@@ -126,12 +124,15 @@ class Group:
     def check_element(self, g: int) -> int:
         """Return ``g`` as an int, or raise an IndexError (TypeError) that says which numbers the group has."""
         if isinstance(g, bool) or not isinstance(g, int | np.integer):
-            raise TypeError(
-                f"g: got {g!r}; an element is named by its number, an integer from 0 to {len(self) - 1}"
-            )
+            raise TypeError(f"g: got {g!r}; an element is named by its number, from 0 to {len(self) - 1}")
         if not 0 <= g < len(self):
             raise IndexError(f"g: {self.name} has no element {g}; its elements are 0 to {len(self) - 1}")
         return int(g)
+
+    def times(self, g: int, h: int) -> int:
+        """Return the number of the element "first h, then g", as ``product[g, h]`` does, in a group of any size."""
+        g, h = self.check_element(g), self.check_element(h)
+        return self._index[self.permutations[g][self.permutations[h]].tobytes()]
 
     @cached_property
     def product(self) -> np.ndarray:
@@ -140,12 +141,12 @@ class Group:
         Raises
         ------
         ValueError
-            If the group has more than 2,000 elements; multiply ``permutations`` instead.
+            If the group has more than 2,000 elements; ``times`` multiplies two of them.
         """
         if len(self) > MAX_TABLE:
             raise ValueError(
                 f"product: {self.name} has {len(self):,} elements, and tables are made up to {MAX_TABLE:,}; "
-                "use its generators, or compose rows of `permutations`"
+                "times(g, h) multiplies two of them"
             )
         by_generator = [self._times_from_left(s) for s in self.generators]
         table = self._extend(by_generator, np.arange(len(self)), lambda g, s: g[s])  # (gs)x = g(sx)
@@ -192,7 +193,7 @@ class Group:
         >>> cyclic(3).action([[2, 3, 4, 5, 0, 1]])[2]
         array([4, 5, 0, 1, 2, 3])
         """
-        given = [_as_permutation("permutations", s, p) for s, p in enumerate(permutations)]
+        given = [as_permutation("permutations", s, p) for s, p in enumerate(permutations)]
         self._check_images("permutations", given)
         moved = self._extend(given, np.arange(len(given[0])), lambda g, s: g[s])
         for s, p in zip(self.generators, given, strict=True):
@@ -254,7 +255,7 @@ class Group:
     def _check_images(self, argument: str, images: list[np.ndarray]) -> None:
         if len(images) != len(self.generators):
             raise ValueError(
-                f"{argument}: got {len(images)}; {self.name} has {len(self.generators)} generators, give one for each"
+                f"{argument}: got {len(images)}; {self.name} has {len(self.generators)} generators"
             )
         if len({m.shape for m in images}) > 1:
             raise ValueError(f"{argument}: got shapes {[m.shape for m in images]}; all must have the same")
@@ -276,62 +277,3 @@ class Group:
         """Return the number of ``s·g`` for every g; shape (len,)."""
         products = self.permutations[s][self.permutations]  # (|G|, k): first g, then s
         return np.array([self._index[p.tobytes()] for p in products])
-
-
-def check_positive(argument: str, n: int) -> int:
-    """Return n as an int, or raise a TypeError or ValueError that names the argument."""
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
-        raise TypeError(f"{argument}: got {n!r}; give a whole number")
-    if n < 1:
-        raise ValueError(f"{argument}: got {n}; give a whole number from 1 upwards")
-    return int(n)
-
-
-def _close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """List all products of the generators, coset by coset (Dimino's algorithm), each with a word that makes it."""
-    identity = np.arange(len(generators[0]))
-    elements, words = [identity], [()]
-    seen = {identity.tobytes()}
-    for s, generator in enumerate(generators):
-        if generator.tobytes() in seen:
-            continue
-        subgroup, subgroup_words = np.array(elements), list(words)
-        representatives = [(identity, ())]
-        for representative, word in representatives:  # grows while it is read
-            for t in range(s + 1):
-                new = representative[generators[t]]
-                if new.tobytes() in seen:
-                    continue
-                representatives.append((new, (*word, t)))
-                coset = subgroup[:, new]  # h·new for every h of the subgroup
-                elements.extend(coset)
-                words.extend((*h, *word, t) for h in subgroup_words)
-                seen.update(p.tobytes() for p in coset)
-                if len(elements) > MAX_ELEMENTS:
-                    raise ValueError(
-                        f"generators: they make more than {MAX_ELEMENTS:,} elements, too many to list"
-                    )
-    return np.array(elements), words
-
-
-def _as_permutation(argument: str, s: int, values: ArrayLike) -> np.ndarray:
-    p = np.asarray(values)
-    if p.dtype.kind not in "iu":
-        raise TypeError(f"{argument}[{s}]: got values of type {p.dtype}; a permutation holds integers")
-    if p.ndim != 1 or not np.array_equal(np.sort(p), np.arange(len(p))):
-        raise ValueError(
-            f"{argument}[{s}]: {p.tolist()} is no permutation; each of 0 … {max(p.size - 1, 0)} must occur once"
-        )
-    return p.astype(np.int64)
-
-
-def _label(word: tuple[int, ...], names: list[str]) -> str:
-    """Write a word as a product of powers: (0, 0, 1) is r²m."""
-    text, i = "", 0
-    while i < len(word):
-        j = i
-        while j < len(word) and word[j] == word[i]:
-            j += 1
-        text += names[word[i]] + (str(j - i).translate(SUPERSCRIPTS) if j - i > 1 else "")
-        i = j
-    return text or "e"

@@ -19,11 +19,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
+from gdl_utils._checks import check_positive
 from gdl_utils.domains import Domain
-from gdl_utils.groups.group import check_positive
 from gdl_utils.signals import Fibre, SignalSpace, regular
-
-__all__ = ["GroupConv", "LiftingConv"]
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 FUNCTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}
@@ -32,7 +30,8 @@ FUNCTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.c
 class LiftingConv(nn.Module):
     """Lift a signal on a grid to the group: correlate it with one filter in every position g·w that the group gives it.
 
-    Equivariant to the domain's group, which acts on the output by the regular representation, and to shifts.
+    Equivariant to the domain's group, which acts on the output by the regular representation, and to shifts by multiples of the
+    stride.
 
     Parameters
     ----------
@@ -71,7 +70,8 @@ class LiftingConv(nn.Module):
     Notes
     -----
     Takes ``(batch, in_channels, F, *space)``, without the axis F for a trivial fibre, and gives
-    ``(batch, out_channels, |G|, *space)``. On a hexagonal grid the output is not 0 outside of the mask: multiply by the larger grid's mask again.
+    ``(batch, out_channels, |G|, *space)``. On a hexagonal grid the output is not 0 outside of the mask, and needs
+    a ``HexagonMask``.
 
     Examples
     --------
@@ -96,9 +96,7 @@ class LiftingConv(nn.Module):
     ):
         super().__init__()
         if not isinstance(domain, Domain) or len(domain.shape) not in CONV or len(set(domain.shape)) > 1:
-            raise ValueError(
-                f"domain: got {domain!r}; a kernel is a grid of one to three dimensions, equal on all"
-            )
+            raise ValueError(f"domain: got {domain!r}; a kernel is a grid with one to three equal sides")
         if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
             raise ValueError(f"padding: got {padding!r}; give a whole number from 0 upwards")
         if padding_mode not in ("zeros", "circular"):
@@ -109,7 +107,6 @@ class LiftingConv(nn.Module):
         self.domain, self.group = domain, domain.group
         space = SignalSpace(domain, fibre)  # where a filter lives
         self.fibre, self.dimensions = space.fibre, len(domain.shape)
-        self._fibre_axis = () if self.fibre.name == "trivial" else (self.fibre.size,)
 
         index, mixing = _expansion(domain, self.fibre, self.in_channels)
         self.register_buffer("_index", torch.from_numpy(index), persistent=False)
@@ -139,12 +136,11 @@ class LiftingConv(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve; shapes as in the class's notes."""
         self._check(x)
-        x = x.flatten(1, 2) if self._fibre_axis else x
+        x = x.flatten(1, 2) if self.fibre.axis else x
         padding = self.padding
         if self.padding_mode == "circular" and padding:
             x, padding = nn.functional.pad(x, (padding,) * (2 * self.dimensions), mode="circular"), 0
-        bias = None if self.bias is None else self.bias.repeat_interleave(len(self.group))
-        y = FUNCTION[self.dimensions](x, self.expand(), bias, self.stride, padding)
+        y = FUNCTION[self.dimensions](x, self.expand(), self._repeated_bias(), self.stride, padding)
         return y.unflatten(1, (self.out_channels, len(self.group)))
 
     def to_conv(self) -> nn.Module:
@@ -153,22 +149,14 @@ class LiftingConv(nn.Module):
         It takes ``(batch, in_channels·F, *space)`` and gives ``(batch, out_channels·|G|, *space)``.
         """
         filters = self.expand().detach()
-        conv = CONV[self.dimensions](
-            filters.shape[1],
-            filters.shape[0],
-            self.domain.shape[0],
-            stride=self.stride,
-            padding=self.padding,
-            padding_mode=self.padding_mode,
-            bias=self.bias is not None,
-            device=filters.device,
-            dtype=filters.dtype,
-        )
-        with torch.no_grad():
-            conv.weight.copy_(filters)
-            if self.bias is not None:
-                conv.bias.copy_(self.bias.repeat_interleave(len(self.group)))
+        options = {"stride": self.stride, "padding": self.padding, "padding_mode": self.padding_mode}
+        conv = CONV[self.dimensions](*filters.shape[1::-1], self.domain.shape[0], **options).to(filters)
+        conv.weight = nn.Parameter(filters)
+        conv.bias = None if self.bias is None else nn.Parameter(self._repeated_bias().detach())
         return conv.train(self.training)
+
+    def _repeated_bias(self) -> torch.Tensor | None:
+        return None if self.bias is None else self.bias.repeat_interleave(len(self.group))
 
     def extra_repr(self) -> str:
         """Say what the layer is made of."""
@@ -181,31 +169,25 @@ class LiftingConv(nn.Module):
         """Refuse an input that does not fit, in words; warn of sizes on which a turn cannot be exact."""
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
-        wanted = (self.in_channels, *self._fibre_axis)
-        axes = "(batch, channels, " + "group, " * bool(self._fibre_axis) + f"{self.dimensions} of space)"
+        wanted = (self.in_channels, *self.fibre.axis)
+        axes = "(batch, channels, " + "group, " * bool(self.fibre.axis) + f"{self.dimensions} of space)"
         shape = tuple(x.shape)
         if x.ndim != 1 + len(wanted) + self.dimensions:
             raise ValueError(f"x: got shape {shape}; {axes} has {1 + len(wanted) + self.dimensions} axes")
         if shape[1] != self.in_channels:
-            raise ValueError(
-                f"x: got {shape[1]} channels in shape {shape}; this layer takes {self.in_channels}"
-            )
+            raise ValueError(f"x: got {shape[1]} channels in shape {shape}; it takes {self.in_channels}")
         if shape[1 : 1 + len(wanted)] != wanted:
             raise ValueError(
                 f"x: got {shape[2]} on axis 2 of shape {shape}; the {self.fibre.name} fibre of {self.group.name} has {wanted[1]}"
             )
         if x.dtype != self.weight.dtype:
-            raise TypeError(
-                f"x: got {x.dtype}, the layer's weights are {self.weight.dtype}; convert one of them"
-            )
-        if shape[0] == 0:
-            raise ValueError(f"x: got an empty batch, shape {shape}")
+            raise TypeError(f"x: got {x.dtype}, the layer's weights are {self.weight.dtype}; convert one")
         kernel, space = self.domain.shape[0], shape[1 + len(wanted) :]
         if min(space) + 2 * self.padding < kernel or (
             self.padding_mode == "circular" and self.padding > min(space)
         ):
             raise ValueError(
-                f"x: got {space} in space, too small for a kernel of {kernel} with padding {self.padding}"
+                f"x: got {space} in space, too small for kernel {kernel}, padding {self.padding}"
             )
         step = self.stride * (1 if self.domain.mask.all() else 2)
         for size in set(space) if self.stride > 1 and len(self.group) > 1 else ():

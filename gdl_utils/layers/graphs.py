@@ -10,9 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from gdl_utils.groups.group import check_positive
-
-__all__ = ["Adjacency", "EGNNLayer", "GraphConv"]
+from gdl_utils._checks import check_positive
 
 
 class Adjacency:
@@ -60,23 +58,19 @@ class Adjacency:
     def __init__(self, edge_index: ArrayLike, n: int, weight: torch.Tensor | None = None):
         edges, n = torch.as_tensor(edge_index), check_positive("n", n)
         if edges.dtype in (torch.bool, torch.uint8) or edges.is_floating_point() or edges.is_complex():
-            raise TypeError(
-                f"edge_index: got {edges.dtype}; numbers of nodes are whole numbers, as in torch.int64"
-            )
+            raise TypeError(f"edge_index: got {edges.dtype}; numbers of nodes are whole, as in torch.int64")
         if edges.ndim != 2 or len(edges) != 2:
             raise ValueError(f"edge_index: got shape {tuple(edges.shape)}; it must be (2, number of edges)")
         outside = ((edges < 0) | (edges >= n)).any(0)
         if outside.any():
             e = int(outside.int().argmax())
-            raise IndexError(
-                f"edge_index: edge {e} is {tuple(edges[:, e].tolist())}, and the {n} nodes are 0 to {n - 1}"
-            )
+            raise IndexError(f"edge_index: edge {e} is {tuple(edges[:, e].tolist())}; nodes are 0 to {n - 1}")
         weight = (
             torch.ones(edges.shape[1], device=edges.device) if weight is None else torch.as_tensor(weight)
         )
         if weight.shape != edges.shape[1:]:
             raise ValueError(
-                f"weight: got shape {tuple(weight.shape)}; it must be ({edges.shape[1]},), one for each edge"
+                f"weight: got shape {tuple(weight.shape)}, not one for each of {edges.shape[1]} edges"
             )
         if weight.requires_grad:
             raise ValueError("weight: asks for a gradient, which none will get; give weight.detach()")
@@ -92,7 +86,7 @@ class Adjacency:
         """Return what each node hears, (n, channels) from (n, channels)."""
         if x.ndim != 2 or len(x) != self.n or not x.is_floating_point():
             raise ValueError(
-                f"x: got {x.dtype} of shape {tuple(x.shape)}; floats of shape ({self.n}, channels) are needed"
+                f"x: got {x.dtype}, shape {tuple(x.shape)}; floats ({self.n}, channels) are needed"
             )
         if x.dtype not in self._matrices:
             self._matrices[x.dtype] = self._csr(x.dtype, 1), self._csr(x.dtype, 0)
@@ -108,7 +102,7 @@ class Adjacency:
         total = self._totals()[self.edge_index[1]]
         return self._weighted(torch.where(total == 0, 0, self.weight / torch.where(total == 0, 1, total)))
 
-    def symmetric(self) -> "Adjacency":
+    def normalised(self) -> "Adjacency":
         """Return the edges and a self-loop for each node, with weights a_ij / √(d_i d_j): the matrix of a GCN.
 
         Here d_i is the sum of the weights that come in at node i, the loop's among them. Kipf and Welling (2017), equation 2.
@@ -127,7 +121,7 @@ class Adjacency:
         source, target = looped.edge_index
         return looped._weighted(scale[target] * looped.weight * scale[source])
 
-    def renumbered(self, p: ArrayLike) -> "Adjacency":
+    def permuted(self, p: ArrayLike) -> "Adjacency":
         """Return the same graph with other numbers: node i becomes number p[i], PAPᵀ.
 
         Raises
@@ -174,7 +168,7 @@ class GraphConv(nn.Module):
     """Message passing: each node combines what it knows with what its neighbours say, y = x W₀ + (A x) W₁ + b.
 
     Equivariant to every renumbering of nodes that renumbers the adjacency matrix too, on any graph. With ``A.mean()`` or
-    ``A.symmetric()`` in the place of A the messages are averaged, or weighted as in a GCN.
+    ``A.normalised()`` in the place of A the messages are averaged, or weighted as in a GCN.
 
     Parameters
     ----------

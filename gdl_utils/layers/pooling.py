@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-__all__ = ["BlurPool", "GroupBatchNorm", "GroupPool", "PolyphasePool", "SpacePool", "spatial"]
+from gdl_utils.domains import hexagonal_grid
 
 
 class GroupBatchNorm(nn.BatchNorm1d):
@@ -26,14 +26,12 @@ class GroupBatchNorm(nn.BatchNorm1d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise."""
         if x.ndim < 3 or x.shape[1] != self.num_features:
-            raise ValueError(
-                f"x: got shape {tuple(x.shape)}; (batch, {self.num_features}, |G|, *space) is needed"
-            )
+            raise ValueError(f"x: got shape {tuple(x.shape)}; give (batch, {self.num_features}, |G|, *space)")
         return super().forward(x.flatten(2)).view_as(x)
 
 
 class GroupPool(nn.Module):
-    """Forget the position in the group: pool over its axis, by ``"max"`` or ``"mean"``.
+    """Forget the position in the group: the maximum over its axis.
 
     Equivariant: where the lifted signal moved in space and along the group axis, the result moves in space alone.
 
@@ -42,7 +40,7 @@ class GroupPool(nn.Module):
     Raises
     ------
     ValueError
-        If ``how`` is neither, or the input has no group axis.
+        If the input has fewer than three axes.
 
     Examples
     --------
@@ -50,24 +48,14 @@ class GroupPool(nn.Module):
     torch.Size([16, 8, 7, 7])
     """
 
-    def __init__(self, how: str = "max"):
-        super().__init__()
-        if how not in ("max", "mean"):
-            raise ValueError(f"how: got {how!r}; 'max' and 'mean' are known")
-        self.how = how
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pool."""
         if x.ndim < 3:
             raise ValueError(f"x: got shape {tuple(x.shape)}; (batch, channels, |G|, *space) is needed")
-        return x.amax(2) if self.how == "max" else x.mean(2)
-
-    def extra_repr(self) -> str:
-        """Say how."""
-        return repr(self.how)
+        return x.amax(2)
 
 
-class SpacePool(nn.Module):
+class GlobalPool(nn.Module):
     """Forget the position in space, and with ``group_axis`` that in the group too: the mean over all points.
 
     Invariant to shifts on a torus and to turns on any grid, if what comes in is equivariant. With ``group_axis`` the whole output is
@@ -89,7 +77,7 @@ class SpacePool(nn.Module):
 
     Examples
     --------
-    >>> SpacePool(2, group_axis=True)(torch.zeros(16, 8, 4, 7, 7)).shape
+    >>> GlobalPool(2, group_axis=True)(torch.zeros(16, 8, 4, 7, 7)).shape
     torch.Size([16, 8])
     """
 
@@ -103,9 +91,7 @@ class SpacePool(nn.Module):
         """Pool."""
         axes = self.dimensions + self.group_axis
         if x.ndim < 2 + axes:
-            raise ValueError(
-                f"x: got shape {tuple(x.shape)}; (batch, channels) and {axes} axes to pool are needed"
-            )
+            raise ValueError(f"x: got shape {tuple(x.shape)}; give (batch, channels) and {axes} axes to pool")
         return x.flatten(-axes).mean(-1)
 
     def extra_repr(self) -> str:
@@ -119,8 +105,9 @@ class spatial(nn.Module):  # it reads as a verb: spatial(nn.AvgPool2d(2))
     Equivariant to turns if the module is, on the sizes that fit: windows must lie symmetrically,
     (size + 2·padding - kernel) mod stride = 0.
 
-    Takes ``(batch, channels, |G|, *space)`` and gives ``(batch, channels, |G|, *smaller space)``. A module without parameters
-    that treats each channel on its own is meant; one that mixes channels would break the turns.
+    Takes ``(batch, channels, |G|, *space)`` and gives ``(batch, channels, |G|, *smaller space)``. A module that treats each channel
+    on its own keeps the turns; one that mixes them breaks the turns, and is the control of a group convolution: a plain
+    ``nn.Conv2d(channels * |G|, out_channels * |G|, 3)``.
 
     Examples
     --------
@@ -136,7 +123,27 @@ class spatial(nn.Module):  # it reads as a verb: spatial(nn.AvgPool2d(2))
         """Apply the module with the group axis folded into the channels."""
         if x.ndim < 4:
             raise ValueError(f"x: got shape {tuple(x.shape)}; (batch, channels, |G|, *space) is needed")
-        return self.module(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
+        return self.module(x.flatten(1, 2)).unflatten(1, (-1, x.shape[2]))
+
+
+class HexagonMask(nn.Module):
+    """Put 0 outside of the hexagon, where a convolution on a hexagonal grid leaves something that no turn keeps.
+
+    Equivariant to the turns and mirrors of ``hexagonal_grid(n)``. Takes and gives (…, n, n) in axial coordinates, n odd.
+
+    Examples
+    --------
+    >>> HexagonMask()(torch.ones(3, 3))
+    tensor([[0., 1., 1.],
+            [1., 1., 1.],
+            [1., 1., 0.]])
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mask."""
+        if x.ndim < 2 or x.shape[-2] != x.shape[-1] or x.shape[-1] % 2 == 0:
+            raise ValueError(f"x: got shape {tuple(x.shape)}; (…, n, n) with n odd is needed")
+        return x * torch.from_numpy(hexagonal_grid(x.shape[-1]).mask).to(x.device)
 
 
 class BlurPool(nn.Module):
@@ -179,7 +186,8 @@ class PolyphasePool(nn.Module):
     """Of the four grids that a stride of two could keep, keep the one that holds most: adaptive polyphase sampling.
 
     On a torus, a shift of the input shifts the output too, by how much depends on the input; what is pooled over all points
-    afterwards is exactly invariant, to quarter-turns and mirrors as well. All channels of an example share one grid. See Chaman and
+    afterwards is exactly invariant, to quarter-turns and mirrors as well, where no two of the four grids hold equally much: of
+    these the first is kept, and which one is the first a shift may change. All channels of an example share one grid. See Chaman and
     Dokmanić (2021), "Truly shift-invariant convolutional neural networks".
 
     Takes ``(batch, channels, height, width)`` and gives half of both.

@@ -5,8 +5,6 @@ import copy
 import torch
 from torch import nn
 
-__all__ = ["chrono_", "time_warped"]
-
 
 def time_warped(net: nn.Module, alpha: float) -> nn.Module:
     """Return a copy of a gated network that does at α times the speed what the network does at its own.
@@ -106,9 +104,7 @@ def _gates(net: nn.Module, also_zero: bool = False):
     torch's orders are i, f, g, o (the gates for input and forgetting, the new content, the output) and r, z, n.
     """
     if not isinstance(net, nn.LSTM | nn.GRU | nn.LSTMCell | nn.GRUCell):
-        raise TypeError(
-            f"net: got {type(net).__name__}; an LSTM or a GRU of torch, or a cell of these, is needed"
-        )
+        raise TypeError(f"net: got {type(net).__name__}; give an LSTM or a GRU of torch, or a cell of these")
     if not net.bias:
         raise ValueError("net: has no biases; make it with bias=True")
     n, lstm = net.hidden_size, isinstance(net, nn.LSTM | nn.LSTMCell)

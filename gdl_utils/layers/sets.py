@@ -4,11 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from gdl_utils.groups.group import check_positive
+from gdl_utils._checks import check_positive
 from gdl_utils.intertwiners import equivariant_basis
-from gdl_utils.layers.solved import SolvedLinear
-
-__all__ = ["PairLinear", "SetAttention", "SetLinear"]
+from gdl_utils.layers.linear import EquivariantLinear
 
 
 class SetLinear(nn.Module):
@@ -94,7 +92,7 @@ class SetAttention(nn.Module):
         return self.out(heard.transpose(-3, -2).flatten(-2))
 
 
-class PairLinear(SolvedLinear):
+class PairLinear(EquivariantLinear):
     """The most general linear layer on matrices of n nodes, as the solver finds it: 15 maps for each pair of channels, 2 biases.
 
     Equivariant to S_n, which renumbers rows and columns alike; for graphs of exactly n nodes.

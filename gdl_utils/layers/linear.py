@@ -3,12 +3,10 @@
 import torch
 from torch import nn
 
-from gdl_utils.groups.group import check_positive
-
-__all__ = ["SolvedLinear"]
+from gdl_utils._checks import check_positive
 
 
-class SolvedLinear(nn.Module):
+class EquivariantLinear(nn.Module):
     """Combine a basis of equivariant maps with learned coefficients: W = Σ_k θ_k B_k, between each pair of channels.
 
     Equivariant to whatever the basis is, on inputs of exactly its size; the most general such linear layer if the basis is complete.
@@ -45,7 +43,7 @@ class SolvedLinear(nn.Module):
     >>> from gdl_utils.signals import SignalSpace
     >>> space = SignalSpace(nodes(5))
     >>> rho = [space.matrix(g) for g in space.group.generators]
-    >>> layer = SolvedLinear(equivariant_basis(rho, rho), 3, 8)
+    >>> layer = EquivariantLinear(equivariant_basis(rho, rho), 3, 8)
     >>> layer.weight.shape, layer(torch.zeros(16, 3, 5)).shape
     (torch.Size([8, 3, 2]), torch.Size([16, 8, 5]))
     """
@@ -60,17 +58,16 @@ class SolvedLinear(nn.Module):
     ):
         super().__init__()
         if basis.ndim != 3 or basis.is_sparse or len(basis) == 0:
-            raise ValueError(
-                f"basis: got shape {tuple(basis.shape)}; a dense (dim, n_out, n_in) with dim ≥ 1 is needed"
-            )
+            raise ValueError(f"basis: got shape {tuple(basis.shape)}; give a dense (dim ≥ 1, n_out, n_in)")
         if bias_basis is not None and bias_basis.shape[1:] != (basis.shape[1], 1):
             raise ValueError(
-                f"bias_basis: got shape {tuple(bias_basis.shape)}; (dim, {basis.shape[1]}, 1) is needed"
+                f"bias_basis: got shape {tuple(bias_basis.shape)}; give (dim, {basis.shape[1]}, 1)"
             )
         check_positive("in_channels", in_channels), check_positive("out_channels", out_channels)
         dtype = torch.get_default_dtype()
-        self.register_buffer("basis", basis.to(dtype))
-        self.register_buffer("bias_basis", None if bias_basis is None else bias_basis[..., 0].to(dtype))
+        # As they are, and cast when used: entries that are irrational would not survive a rounding to float32.
+        self.register_buffer("basis", basis)
+        self.register_buffer("bias_basis", None if bias_basis is None else bias_basis[..., 0])
         # As torch.nn.Linear: outputs of about the size of the inputs.
         scale = (3 * in_channels * basis.square().sum() / basis.shape[1]) ** -0.5
         self.weight = nn.Parameter(
@@ -83,6 +80,6 @@ class SolvedLinear(nn.Module):
         wanted = (self.weight.shape[1], self.basis.shape[2])
         if tuple(x.shape[-2:]) != wanted:
             raise ValueError(f"x: got shape {tuple(x.shape)}; its last axes must be {wanted}")
-        W = torch.einsum("oik,kab->oaib", self.weight, self.basis)
+        W = torch.einsum("oik,kab->oaib", self.weight, self.basis.to(self.weight.dtype))
         y = torch.einsum("oaib,...ib->...oa", W, x)
-        return y if self.bias is None else y + self.bias @ self.bias_basis
+        return y if self.bias is None else y + self.bias @ self.bias_basis.to(self.bias.dtype)

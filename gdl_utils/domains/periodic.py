@@ -1,58 +1,12 @@
-"""Domains without borders, and without order: cycles and tori; nodes and pairs of nodes."""
+"""Domains without borders: cycles and tori."""
 
 import numpy as np
 
+from gdl_utils._checks import check_positive
 from gdl_utils.domains.domain import Domain
 from gdl_utils.domains.grids import hexagonal_matrices, square_grid
-from gdl_utils.groups import Group, cyclic, dihedral, symmetric
-from gdl_utils.groups.group import SUBSCRIPTS, check_positive
-
-__all__ = ["cycle", "nodes", "pairs", "torus"]
-
-
-def nodes(n: int, group: Group | None = None) -> Domain:
-    """Return n things without any order, such as the nodes of a graph.
-
-    Parameters
-    ----------
-    n : int
-        How many.
-    group : Group, optional
-        A group of permutations of n things; by default all of them, S_n (n up to 8).
-
-    Returns
-    -------
-    Domain
-        With ``shape`` (n,).
-
-    Raises
-    ------
-    ValueError
-        If the group permutes another number of things.
-
-    Examples
-    --------
-    >>> nodes(3)
-    Domain(3 nodes, 3 points, moved by S₃)
-    """
-    group = _permuting(n, group)
-    return Domain(f"{n} nodes", group, np.arange(n)[:, None], (n,), group.permutations)
-
-
-def pairs(n: int, group: Group | None = None) -> Domain:
-    """Return the ordered pairs of n nodes: an adjacency matrix is a signal on them, and (i, j) goes to (g·i, g·j).
-
-    Parameters, errors and group are those of ``nodes``; the ``shape`` is (n, n).
-
-    Examples
-    --------
-    >>> len(pairs(3))
-    9
-    """
-    group = _permuting(n, group)
-    i, j = np.divmod(np.arange(n * n), n)
-    permutation = group.permutations[:, i] * n + group.permutations[:, j]
-    return Domain(f"pairs of {n} nodes", group, np.stack([i, j], axis=1), (n, n), permutation)
+from gdl_utils.groups import Group, cyclic, dihedral
+from gdl_utils.groups.group import SUBSCRIPTS
 
 
 def cycle(n: int, group: Group | None = None) -> Domain:
@@ -99,8 +53,9 @@ def cycle(n: int, group: Group | None = None) -> Domain:
             else None
         )
 
+    mirrors = dihedral(1) if group.family == "dihedral" else cyclic(1)
     permutation = group.action(images)
-    return Domain(f"cycle of {n}", group, i[:, None], (n,), permutation, resize=resize, turns=cyclic(1))
+    return Domain(f"cycle of {n}", group, i[:, None], (n,), permutation, resize=resize, point_group=mirrors)
 
 
 def torus(n: int, group: Group | None = None) -> Domain:
@@ -137,9 +92,7 @@ def torus(n: int, group: Group | None = None) -> Domain:
     group = cyclic(1) if group is None else group
     hexagonal = group.family in ("cyclic", "dihedral") and group.degree in (3, 6)
     if hexagonal and n % 2 == 0:
-        raise ValueError(
-            f"n: got {n}; a hexagonal torus has an odd side, so that it has a point at its centre"
-        )
+        raise ValueError(f"n: got {n}; a hexagonal torus has a point at its centre, and an odd side")
     grid = _hexagonal_torus(n, group) if hexagonal else square_grid(n, group)
     turns = [g for g in grid.group.generators if g != grid.group.identity]
     u = np.arange(n * n).reshape(n, n)
@@ -150,7 +103,9 @@ def torus(n: int, group: Group | None = None) -> Domain:
         name=f"Z{n}²".translate(SUBSCRIPTS) + (f" ⋊ {grid.group.name}" if turns else ""),
     )
     resize = lambda m: torus(m, group) if n % m == 0 and m >= 3 else None
-    return Domain(f"torus {n}×{n}", both, grid.points, (n, n), both.permutations, resize=resize, turns=group)
+    return Domain(
+        f"torus {n}×{n}", both, grid.points, (n, n), both.permutations, resize=resize, point_group=group
+    )
 
 
 def _hexagonal_torus(n: int, group: Group) -> Domain:
@@ -162,12 +117,3 @@ def _hexagonal_torus(n: int, group: Group) -> Domain:
         q, r = (points @ matrix.T + n // 2).T % n
         images.append(q * n + r)
     return Domain(f"hexagonal torus {n}×{n}", group, points, (n, n), group.action(images))
-
-
-def _permuting(n: int, group: Group | None) -> Group:
-    group = symmetric(n) if group is None else group
-    if group.permutations.shape[1] != check_positive("n", n):
-        raise ValueError(
-            f"group: {group.name} permutes {group.permutations.shape[1]} things, and there are {n}"
-        )
-    return group

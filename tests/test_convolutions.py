@@ -9,17 +9,9 @@ import torch
 from torch import nn
 
 from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid, strand, torus
-from gdl_utils.equivariance import assert_equivariant, equivariance_error
+from gdl_utils.equivariance import assert_equivariant, equivariance_error, relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral
-from gdl_utils.layers import (
-    BlurPool,
-    GroupBatchNorm,
-    GroupConv,
-    GroupPool,
-    LiftingConv,
-    PolyphasePool,
-    spatial,
-)
+from gdl_utils.layers import GroupConv, HexagonMask, LiftingConv
 from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
 
 # Name: (grid, group, kernel, the sizes to try, fibre of the input)
@@ -50,7 +42,6 @@ def sheared(group):
 
 
 def two_layers(grid, group, kernel, fibre, dtype=torch.float64):
-    torch.manual_seed(0)
     domain, padding = grid(kernel, group), kernel // 2 if kernel % 2 else 1
     lift = LiftingConv(domain, 2, 3, padding=padding, fibre=fibre(group)).to(dtype)
     conv = GroupConv(domain, 3, 2, padding=padding).to(dtype)
@@ -79,12 +70,9 @@ def test_lift_relu_convolve_is_exact_for_all_elements_and_sizes(name, dtype):
         network = masked_network(lift, conv, size, size_out, group, grid)
         assert_equivariant(network, x, space_in, space_out)
     # The control: one element forgets to turn its filter.
-    lift._index = (
-        lift._index.view(len(group), -1)
-        .index_select(0, torch.tensor([0, 0, *range(2, len(group))]))
-        .flatten()
-    )
+    forgetful = lambda x: lift(x)[:, :, [0, 0, *range(2, len(group))]]
     with pytest.raises(AssertionError, match="not equivariant"):
+        network = masked_network(forgetful, conv, size, size_out, group, grid)
         assert_equivariant(network, x, space_in, space_out, bound=1e-3)
 
 
@@ -125,12 +113,10 @@ def literally(domain, weight, bias, fibre, x, padding, stride):
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_the_layer_is_its_formula_word_for_word(domain, fibre, padding, stride):
-    torch.manual_seed(1)
     fibre = fibre(domain.group)
     layer = LiftingConv(domain, 2, 3, fibre=fibre, padding=padding, stride=stride).double()
-    shape = () if fibre.name == "trivial" else (fibre.size,)
-    x = torch.randn(2, 2, *shape, *(5,) * len(domain.shape), dtype=torch.float64)
-    with_fibre = x if shape else x.unsqueeze(2)
+    x = torch.randn(2, 2, *fibre.axis, *(5,) * len(domain.shape), dtype=torch.float64)
+    with_fibre = x if fibre.axis else x.unsqueeze(2)
     with torch.no_grad():
         expected = literally(domain, layer.weight, layer.bias, fibre, with_fibre, padding, stride)
         assert (layer(x) - expected).norm() <= 1e-12 * expected.norm()
@@ -144,7 +130,6 @@ def test_the_layer_is_its_formula_word_for_word(domain, fibre, padding, stride):
 @pytest.mark.parametrize("fibre", [vector, sheared])
 @pytest.mark.parametrize("group", [cyclic(4), dihedral(4)], ids=repr)
 def test_a_fibre_of_matrices_is_exact_too_and_needs_its_dual(fibre, group):
-    torch.manual_seed(2)
     layer = LiftingConv(square_grid(3, group), 1, 2, fibre=fibre(group), padding=1).double()
     space, out = (
         SignalSpace(square_grid(6, group), fibre(group)),
@@ -153,9 +138,10 @@ def test_a_fibre_of_matrices_is_exact_too_and_needs_its_dual(fibre, group):
     x = torch.randn(1, 1, *space.shape, dtype=torch.float64)
     assert_equivariant(layer, x, space, out)
     if fibre is sheared:  # the control: moved by the fibre's own matrices, the filters are wrong
-        layer._mixing = torch.from_numpy(fibre(group).matrices)
+        dual = Fibre("dual", group, fibre(group).matrices[group.inverse].transpose(0, 2, 1))
+        wrong = LiftingConv(square_grid(3, group), 1, 2, fibre=dual, padding=1).double()
         with pytest.raises(AssertionError, match="not equivariant"):
-            assert_equivariant(layer, x, space, out)
+            assert_equivariant(wrong, x, space, out)
 
 
 def on_torus(n, group):
@@ -169,7 +155,6 @@ def on_torus(n, group):
     ("n", "group"), [(5, cyclic(4)), (6, dihedral(4)), (5, cyclic(6)), (5, dihedral(3))], ids=str
 )
 def test_on_a_torus_turns_and_shifts_are_exact_together_and_a_radial_mask_keeps_turns_alone(n, group):
-    torch.manual_seed(3)
     grid = hexagonal_grid if group.degree in (3, 6) else square_grid
     lift = LiftingConv(grid(3, group), 1, 2, padding=1, padding_mode="circular").double()
     conv = GroupConv(grid(3, group), 2, 2, padding=1, padding_mode="circular").double()
@@ -199,7 +184,9 @@ def test_a_hexagon_that_is_not_masked_again_loses_its_turns():
     mask, space = torch.from_numpy(grid(9, group).mask), SignalSpace(grid(9, group))
     x = torch.randn(1, 2, 9, 9, dtype=torch.float64) * mask
     out = SignalSpace(grid(9, group), regular(group))
-    assert_equivariant(lambda x: conv(lift(x) * mask) * mask, x, space, out)
+    again = HexagonMask()
+    assert torch.equal(again(conv(x.new_ones(1, 3, 6, 9, 9))), conv(x.new_ones(1, 3, 6, 9, 9)) * mask)
+    assert_equivariant(lambda x: again(conv(again(lift(x)))), x, space, out)
     with pytest.raises(AssertionError, match="not equivariant"):
         assert_equivariant(lambda x: conv(lift(x)) * mask, x, space, out)
 
@@ -217,7 +204,6 @@ SIZES = [
 
 @pytest.mark.parametrize(("size", "kernel", "padding", "stride", "exact"), SIZES)
 def test_a_stride_keeps_turns_on_the_sizes_that_fit_and_warns_of_others(size, kernel, padding, stride, exact):
-    torch.manual_seed(4)
     group = cyclic(4)
     layer = LiftingConv(square_grid(kernel, group), 1, 2, padding=padding, stride=stride).double()
     x = torch.randn(1, 1, size, size, dtype=torch.float64)
@@ -243,7 +229,6 @@ def test_a_stride_keeps_turns_on_the_sizes_that_fit_and_warns_of_others(size, ke
 
 @pytest.mark.parametrize(("size", "exact"), [(9, True), (11, False), (13, True)])
 def test_a_stride_on_hexagons_must_sample_the_centre(size, exact):
-    torch.manual_seed(5)
     group = cyclic(6)
     layer = LiftingConv(hexagonal_grid(3, group), 1, 2, padding=1, stride=2).double()
     mask = torch.from_numpy(hexagonal_grid(size, group).mask)
@@ -267,20 +252,19 @@ def test_a_stride_on_hexagons_must_sample_the_centre(size, exact):
 def test_to_conv_gives_what_the_layer_gives_and_does_not_follow_it(name, bias, mode):
     grid, group, kernel, sizes, fibre = GROUPS[name]
     options = {"padding": 1, "padding_mode": mode, "bias": bias}
-    lift = LiftingConv(grid(kernel, group), 2, 3, fibre=fibre(group), **options).eval()
-    conv = GroupConv(grid(kernel, group), 3, 2, **options)
-    x = torch.randn(2, 2, *SignalSpace(grid(sizes[0], group), fibre(group)).shape)
+    lift = LiftingConv(grid(kernel, group), 2, 3, fibre=fibre(group), **options).double().eval()
+    conv = GroupConv(grid(kernel, group), 3, 2, **options).double()
+    x = torch.randn(2, 2, *SignalSpace(grid(sizes[0], group), fibre(group)).shape, dtype=torch.float64)
     flat = x.flatten(1, 2) if fibre is complement or fibre is sign else x
     with torch.no_grad():
         lifted, plain = lift(x), lift.to_conv()
         assert type(plain) is (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(grid(3).shape) - 1] and not plain.training
-        assert torch.allclose(plain(flat), lifted.flatten(1, 2), atol=1e-5)
-        assert torch.allclose(conv.to_conv()(lifted.flatten(1, 2)), conv(lifted).flatten(1, 2), atol=1e-5)
-        lift.weight.mul_(2)  # the layer has no stale cache, and the copy stands on its own
-        if not bias:
-            assert torch.allclose(lift(x), 2 * lifted, atol=1e-4) and not torch.allclose(
-                plain(flat), lift(x).flatten(1, 2), atol=1e-2
-            )
+        assert relative_error(plain(flat), lifted.flatten(1, 2)) <= 1e-12
+        assert relative_error(conv.to_conv()(lifted.flatten(1, 2)), conv(lifted).flatten(1, 2)) <= 1e-12
+        for parameter in lift.parameters():
+            parameter.mul_(2)  # the layer has no stale cache, and the copy stands on its own
+        assert relative_error(lift(x), 2 * lifted) <= 1e-12
+        assert relative_error(plain(flat), lifted.flatten(1, 2)) <= 1e-12
 
 
 def test_parameters_are_those_of_one_filter_and_gradients_reach_all_of_them():
@@ -302,62 +286,13 @@ def test_gradients_are_right():
     )
 
 
-# What comes between and after
-
-
-@pytest.mark.parametrize("group", [cyclic(4), dihedral(4)], ids=repr)
-def test_pooling_and_normalising_keep_turns(group):
-    torch.manual_seed(6)
-    lifted, plane = SignalSpace(square_grid(8, group), regular(group)), SignalSpace(square_grid(8, group))
-    half = SignalSpace(square_grid(4, group), regular(group))
-    x = torch.randn(3, 2, *lifted.shape, dtype=torch.float64)
-    norm = GroupBatchNorm(2).double()
-    norm(x + 3), norm.eval()
-    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
-    for layer in (norm, norm.train(), norm.eval()):
-        assert_equivariant(layer, x, lifted, lifted)
-    assert_equivariant(spatial(nn.AvgPool2d(2)), x, lifted, half)
-    assert_equivariant(spatial(nn.MaxPool2d(2)), x, lifted, half)
-    for how in ("max", "mean"):
-        assert_equivariant(GroupPool(how), x, lifted, plane)
-        assert_equivariant(
-            lambda x, how=how: GroupPool(how)(x).mean((-2, -1)), x, lifted
-        )  # and then invariant
-    # Controls: statistics of each group element on its own; windows that do not fit; a mean in space alone.
-    apart = nn.BatchNorm2d(2 * len(group)).double()
-    nn.init.normal_(apart.weight)
-    for wrong, out in (
-        (lambda x: apart(x.flatten(1, 2)).view_as(x), lifted),
-        (spatial(nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)), half),
-        (lambda x: x.mean((-2, -1)), None),
-    ):
-        with pytest.raises(AssertionError):
-            assert_equivariant(wrong, x, lifted, out)
-
-
-def test_batch_statistics_are_shared_over_the_group():
-    x = torch.randn(4, 3, 8, 5, 5) + torch.arange(4.0).reshape(
-        4, 1, 1, 1, 1
-    )  # images of different brightness
-    norm = GroupBatchNorm(3)
-    y = norm(x)
-    assert torch.allclose(norm.running_mean, 0.1 * x.mean((0, 2, 3, 4)), atol=1e-5)
-    assert not torch.allclose(y.mean((1, 2, 3, 4)), torch.zeros(4), atol=0.1)  # not each image on its own
-    assert torch.allclose(y.mean((0, 2, 3, 4)), torch.zeros(3), atol=1e-6)
-    assert torch.allclose(y.var((0, 2, 3, 4), correction=0), torch.ones(3), atol=1e-4)
-    assert not torch.allclose(y.mean((0, 3, 4)), torch.zeros(3, 8), atol=1e-3)
-
-
-# Errors
-
-
 P4 = square_grid(3, cyclic(4))
 LIFT, CONV = LiftingConv(P4, 2, 3), GroupConv(P4, 3, 2)
 BAD_CALLS = [
     (
         lambda: LIFT(torch.zeros(1, 5, 8, 8)),
         ValueError,
-        r"x: got 5 channels in shape \(1, 5, 8, 8\); this layer takes 2",
+        r"x: got 5 channels in shape \(1, 5, 8, 8\); it takes 2",
     ),
     (lambda: LIFT(torch.zeros(2, 8, 8)), ValueError, r"\(batch, channels, 2 of space\) has 4 axes"),
     (lambda: CONV(torch.zeros(1, 3, 8, 8)), ValueError, r"\(batch, channels, group, 2 of space\) has 5 axes"),
@@ -372,11 +307,10 @@ BAD_CALLS = [
         "x: got torch.float64, the layer's weights are torch.float32",
     ),
     (lambda: LIFT(torch.zeros(1, 2, 8, 8).long()), TypeError, "x: got torch.int64"),
-    (lambda: LIFT(torch.zeros(0, 2, 8, 8)), ValueError, "x: got an empty batch"),
     (
         lambda: LIFT(torch.zeros(1, 2, 2, 8)),
         ValueError,
-        r"x: got \(2, 8\) in space, too small for a kernel of 3 with padding 0",
+        r"x: got \(2, 8\) in space, too small for kernel 3, padding 0",
     ),
     (lambda: LIFT(np.zeros((1, 2, 8, 8))), TypeError, "x: got ndarray"),
     (lambda: LiftingConv(P4, 0, 3), ValueError, "in_channels: got 0"),
@@ -392,14 +326,6 @@ BAD_CALLS = [
     ),
     (lambda: LiftingConv(cyclic(4), 1, 1), ValueError, r"domain: got Group\(C₄"),
     (lambda: GroupConv(cyclic(4), 1, 1), ValueError, r"domain: got Group\(C₄"),
-    (
-        lambda: GroupBatchNorm(3)(torch.zeros(2, 4, 4, 5, 5)),
-        ValueError,
-        r"\(batch, 3, \|G\|, \*space\) is needed",
-    ),
-    (lambda: GroupPool("sum"), ValueError, "how: got 'sum'"),
-    (lambda: GroupPool()(torch.zeros(2, 4)), ValueError, r"x: got shape \(2, 4\)"),
-    (lambda: spatial(nn.AvgPool2d(2))(torch.zeros(2, 8, 8)), ValueError, r"x: got shape \(2, 8, 8\)"),
 ]
 
 
@@ -411,75 +337,9 @@ def test_bad_input_is_named(call, kind, words):
 
 def test_a_circular_padding_larger_than_the_input_is_refused():
     layer = LiftingConv(square_grid(3, cyclic(4)), 1, 1, padding=4, padding_mode="circular")
-    with pytest.raises(ValueError, match="too small for a kernel of 3 with padding 4"):
+    with pytest.raises(ValueError, match="too small for kernel 3, padding 4"):
         layer(torch.zeros(1, 1, 3, 3))
 
 
 def test_the_layer_says_what_it_is():
     assert "group=C₄, fibre=regular, kernel=square grid 3×3" in repr(CONV)
-
-
-def test_blur_pooling_is_its_formula_and_keeps_even_shifts(rng):
-    x = torch.randn(2, 3, 8, 6, generator=rng, dtype=torch.float64)
-    blurred = sum(
-        w * x.roll((i, j), (2, 3)) / 16
-        for (i, j), w in zip(
-            itertools.product((-1, 0, 1), repeat=2), (1, 2, 1, 2, 4, 2, 1, 2, 1), strict=True
-        )
-    )
-    assert torch.allclose(BlurPool(3)(x), blurred[..., ::2, ::2], atol=1e-14)
-    assert torch.equal(BlurPool(1)(x), x[..., ::2, ::2])  # a plain stride
-    for taps in (1, 2, 3, 5):
-        y = BlurPool(taps).double()(x)
-        assert torch.allclose(
-            BlurPool(taps).double()(x.roll((2, -4), (2, 3))), y.roll((1, -2), (2, 3)), atol=1e-14
-        )
-
-
-def test_the_wider_the_blur_the_nearer_to_odd_shifts(rng):
-    x = torch.randn(4, 2, 16, 16, generator=rng, dtype=torch.float64)
-
-    def unlike(taps):
-        """How unlike the pooled pictures of x and of x moved by one are, at best."""
-        a, b = BlurPool(taps).double()(x), BlurPool(taps).double()(x.roll(1, 3))
-        return float(min((b - a.roll(s, 3)).norm() / a.norm() for s in (0, 1)))
-
-    errors = [unlike(taps) for taps in (1, 3, 5, 7)]
-    assert errors == sorted(errors, reverse=True) and errors[-1] > 1e-3
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
-def test_polyphase_pooling_is_invariant_to_every_shift_and_turn_once_pooled(dtype, rng):
-    x = torch.randn(4, 3, 8, 8, generator=rng, dtype=dtype)
-    network = lambda x, pool: pool(x).relu().square().mean((2, 3))
-    moves = [lambda t, s=s: t.roll(s, (2, 3)) for s in itertools.product(range(8), repeat=2)]
-    moves += [lambda t, k=k: t.rot90(k, (2, 3)) for k in (1, 2, 3)] + [lambda t: t.flip(3)]
-    still = lambda y: y
-    bound = 1e-12 if dtype == torch.float64 else 1e-5
-    adaptive = [equivariance_error(lambda t: network(t, PolyphasePool()), x, m, still) for m in moves]
-    fixed = [equivariance_error(lambda t: network(t, BlurPool(1)), x, m, still) for m in moves]
-    assert max(adaptive) <= bound
-    assert max(fixed) > 0.1  # the control: always the same grid
-
-
-def test_polyphase_pooling_takes_one_of_the_four_grids_for_all_channels(rng):
-    x = torch.randn(5, 2, 6, 6, generator=rng)
-    for x_one, y_one in zip(x, PolyphasePool()(x), strict=True):
-        grids = {(i, j): x_one[:, i::2, j::2] for i in (0, 1) for j in (0, 1)}
-        chosen = [k for k, grid in grids.items() if torch.equal(grid, y_one)]
-        assert chosen == [max(grids, key=lambda k: grids[k].norm())]
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: BlurPool(0), "taps: got 0"),
-        (lambda: BlurPool(3)(torch.ones(1, 1, 5, 6)), "even sides"),
-        (lambda: BlurPool(5)(torch.ones(1, 1, 4, 4)), "even sides from 5"),
-        (lambda: PolyphasePool()(torch.ones(1, 6, 6)), "batch, channels, height, width"),
-    ],
-    ids=["taps", "odd", "small", "axes"],
-)
-def test_pooling_by_two_names_what_it_cannot_halve(call, words):
-    with pytest.raises(ValueError, match=words):
-        call()

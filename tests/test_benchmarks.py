@@ -1,0 +1,97 @@
+"""The benchmarks: what is committed is laid out as the scripts write it, and makes sense."""
+
+import copy
+import json
+import sys
+import types
+from pathlib import Path
+
+import group_convolution
+import message_passing
+import pytest
+import torch
+from torch import nn
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+PEERS = {"group_convolution": "e2cnn", "message_passing": "torch_geometric"}
+
+
+def committed(name):
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def faults(report, peer):
+    """What is wrong with a benchmark's results."""
+    found = [
+        f"no {key}" for key in ("processor", "cores", "system", "threads") if key not in report["machine"]
+    ]
+    found += [f"no version of {key}" for key in ("python", "torch", peer) if key not in report["versions"]]
+    for result in report.get("results", [report]):
+        found += [f"{result['ours_ms']} ms"] * (not result["ours_ms"] > 0)
+        for other, quartiles in result["other ÷ ours"].items():
+            sensible = len(quartiles) == 3 and 0 < quartiles[0] <= quartiles[1] <= quartiles[2]
+            found += [f"{other}: {quartiles}"] * (not sensible)
+    return found
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_what_is_committed_makes_sense_and_a_planted_fault_is_seen(name):
+    report = committed(name)
+    assert faults(report, PEERS[name]) == []
+    for plant in (
+        lambda r: r["machine"].pop("threads"),
+        lambda r: r["versions"].pop(PEERS[name]),
+        lambda r: r.get("results", [r])[0].update({"ours_ms": 0}),
+        lambda r: r.get("results", [r])[-1]["other ÷ ours"].update({"other": [1.2, 1.1, 1.3]}),
+    ):
+        plant(spoilt := copy.deepcopy(report))
+        assert len(faults(spoilt, PEERS[name])) == 1
+
+
+def layout(report):
+    """The keys of a report at every level; of a list, those of its first entry."""
+    if isinstance(report, dict):
+        return {key: layout(value) for key, value in report.items()}
+    return [layout(report[0])] if isinstance(report, list) else type(report)
+
+
+def same_layers(names):
+    """Contestants who are all alike."""
+    layer, x = nn.Conv2d(1, 1, 3), torch.randn(1, 1, 4, 4)
+    return {name: (layer, lambda layer: layer(x)) for name in names}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_the_scripts_write_what_is_committed(name, tmp_path, monkeypatch):
+    peer = types.ModuleType(PEERS[name])
+    peer.__version__ = "0"
+    monkeypatch.setitem(sys.modules, PEERS[name], peer)
+    script = {"group_convolution": group_convolution, "message_passing": message_passing}[name]
+    monkeypatch.setattr(script, "ROUNDS", 2)
+    x, linear = torch.randn(5, 3, requires_grad=True), nn.Linear(3, 3)
+    fakes = {
+        "group_convolution": lambda: [("layer", same_layers(("ours", "plain", "e2cnn")))],
+        "message_passing": lambda: (x, dict.fromkeys(("ours", "PyG, default", "PyG, CSR"), (linear, linear))),
+    }
+    monkeypatch.setattr(script, "contestants", fakes[name])
+    script.main(tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert layout(written) == layout(committed(name))
+    assert list(written) == list(committed(name))
+
+
+def test_contestants_take_turns():
+    calls = []
+    names = ("ours", "a", "b")
+    ours, quartiles = group_convolution.in_turns("", {n: lambda n=n: calls.append(n) for n in names}, 4)
+    assert ours > 0 and list(quartiles) == ["a", "b"]
+    assert [calls[3 * turn] for turn in range(9)] == ["ours", "a", "b"] * 3
+    assert all(sorted(calls[3 * turn : 3 * turn + 3]) == sorted(names) for turn in range(9))
+
+
+def test_a_contestant_that_computes_something_else_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch_geometric", types.ModuleType("torch_geometric"))
+    x, layers = torch.randn(5, 3, requires_grad=True), {n: nn.Linear(3, 3) for n in ("ours", "other")}
+    monkeypatch.setattr(message_passing, "contestants", lambda: (x, {n: (f, f) for n, f in layers.items()}))
+    with pytest.raises(SystemExit, match="other computes something else"):
+        message_passing.main(tmp_path / "out.json")

@@ -1,0 +1,157 @@
+"""The house's own rules: no public name without use, no long file, imports from left to right."""
+
+import ast
+import importlib
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "gdl_utils"
+LONGEST, ALL = 300, 3_000  # lines that are not blank: of a module, and of all without data and figures
+# Each module may import from those before it; those in one group do not know each other.
+ORDER = [
+    {"_checks"},
+    {"groups"},
+    {"domains"},
+    {"signals"},
+    {"intertwiners", "equivariance"},
+    {"layers"},
+    {"blueprint"},
+    {"claims", "data", "figures", "training"},
+]
+
+
+# The checks: each returns what is wrong.
+
+
+def public_names(modules):
+    """``{name: what it is}`` for all that the modules list in ``__all__``."""
+    return {name: getattr(module, name) for module in modules for name in getattr(module, "__all__", ())}
+
+
+def unused(names, code):
+    """Names that no code imports; a class that an imported function returns is used with it."""
+    imports = re.findall(r"from gdl_utils[\w.]* import (\([^)]*\)|.*)", code)
+    imported = set(re.findall(r"\w+", " ".join(imports)))
+    of_modules = {name for module, name in re.findall(r"\b(\w+)\.(\w+)", code) if module in imported}
+    used = names.keys() & (imported | of_modules)
+    functions = [thing for name, thing in names.items() if inspect.isfunction(thing) and name in used]
+    returned = " ".join(str(inspect.signature(function).return_annotation) for function in functions)
+    return {name for name in names.keys() - used if not re.search(rf"\b{name}\b", returned)}
+
+
+def long_ones(lines):
+    """Modules above their bound, and the whole, in ``{path: number of lines}``."""
+    counted = sum(n for path, n in lines.items() if not path.startswith(("data/", "figures/")))
+    return [path for path, n in lines.items() if n > LONGEST] + ["all of it"] * (counted > ALL)
+
+
+def imported(source):
+    """The package's modules that a module imports, at its top or within."""
+    for node in ast.walk(ast.parse(source)):
+        paths = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        paths += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (path.split(".")[1] for path in paths if path.startswith("gdl_utils."))
+
+
+def backward_imports(sources):
+    """Pairs of modules of which the first imports the second, and stands before it or beside it."""
+    place = {name: i for i, names in enumerate(ORDER) for name in names}
+    return [
+        (path, other)
+        for path, source in sources.items()
+        for other in imported(source)
+        if other != (name := path.split("/")[0].removesuffix(".py")) and place[other] >= place[name]
+    ]
+
+
+# The package
+
+
+def modules():
+    stems = [path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()]
+    return [importlib.import_module(f"gdl_utils.{stem}") for stem in sorted(stems) if stem[0] not in "_.p"]
+
+
+def sources():
+    return {
+        path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def code_of_users():
+    """All code that uses the package: in notebooks, the README, experiments, benchmarks and the site's extensions."""
+    notebooks = [path for path in (ROOT / "book").glob("*.ipynb") if not path.name.startswith("_")]
+    cells = [cell for path in notebooks for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    texts += re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    for folder in ("experiments", "benchmarks", "_ext"):
+        texts += [path.read_text(encoding="utf-8") for path in sorted((ROOT / folder).glob("*.py"))]
+    return "\n".join(texts)
+
+
+def test_every_public_name_is_used():
+    assert unused(public_names(modules()), code_of_users()) == set()
+
+
+def test_no_module_is_long_nor_all_of_them():
+    lines = {path: sum(map(bool, map(str.strip, source.splitlines()))) for path, source in sources().items()}
+    assert long_ones(lines) == []
+
+
+def test_imports_run_from_left_to_right():
+    known = {path: source for path, source in sources().items() if path != "__init__.py"}
+    assert backward_imports(known) == []
+
+
+# Negative controls: one fault each
+
+
+def made(n: int) -> "Thing":
+    """A function that returns a class."""
+
+
+class Thing:
+    """What it returns."""
+
+
+def test_a_name_that_nobody_uses_is_seen():
+    names = {"made": made, "Thing": Thing, "count": 3}
+    assert unused(names, "from gdl_utils.a import (\n    count,\n    made,\n)\nmade(3)") == set()
+    assert unused(names, "from gdl_utils import a\na.made(b.count)") == {"count"}
+    assert unused(names, "from gdl_utils.a.b import count, counted  # so many") == {"made", "Thing"}
+    assert {"Group", "cross_entropy", "CLAIMS"} <= public_names(modules()).keys()
+
+
+@pytest.mark.parametrize(
+    ("lines", "faults"),
+    [
+        ({"a.py": 300, "data/b.py": 300}, []),
+        ({"a.py": 301}, ["a.py"]),
+        ({"data/b.py": 301}, ["data/b.py"]),
+        ({f"{i}.py": 300 for i in range(10)} | {"data/b.py": 1}, []),
+        ({f"{i}.py": 300 for i in range(10)} | {"b.py": 1}, ["all of it"]),
+    ],
+)
+def test_a_long_module_and_a_long_package_are_seen(lines, faults):
+    assert long_ones(lines) == faults
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "faults"),
+    [
+        ("layers/sets.py", "from gdl_utils.signals import SignalSpace", []),
+        ("layers/sets.py", "from gdl_utils.layers.linear import EquivariantLinear", []),
+        ("groups/group.py", "from gdl_utils.domains import torus", ["domains"]),
+        ("groups/group.py", "def f():\n    import gdl_utils.layers.sets", ["layers"]),
+        ("training.py", "from gdl_utils.data import digits", ["data"]),
+        ("signals.py", "import torch\nfrom gdl_utils.claims import CLAIMS", ["claims"]),
+    ],
+)
+def test_an_import_that_runs_back_is_seen(path, source, faults):
+    assert backward_imports({path: source}) == [(path, other) for other in faults]
