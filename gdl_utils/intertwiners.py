@@ -82,7 +82,7 @@ def equivariant_basis(
     if group is not None:
         for name, matrices in (("rho_in", rho_in), ("rho_out", rho_out)):
             try:
-                group.representation(list(matrices))
+                group.representation(matrices)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
     if _are_permutations(rho_in) and _are_permutations(rho_out):
@@ -94,13 +94,13 @@ def _orbits(moved_in: np.ndarray, moved_out: np.ndarray) -> torch.Tensor:
     """Return the indicators of the orbits of index pairs; ``moved[s, i]`` is where generator s sends index i."""
     n_in, n_out = moved_in.shape[1], moved_out.shape[1]
     pairs = np.arange(n_out * n_in)
-    goes_to = (moved_out[:, :, None] * n_in + moved_in[:, None, :]).reshape(len(moved_in), -1)
+    goes_to = moved_out[:, :, None] * n_in + moved_in[:, None, :]
     edges = sparse.coo_array(
         (np.ones(goes_to.size, dtype=bool), (np.tile(pairs, len(goes_to)), goes_to.ravel())),
         shape=(len(pairs),) * 2,
     )
     dim, orbit = sparse.csgraph.connected_components(edges, directed=False)
-    where = torch.from_numpy(np.stack([orbit.astype(np.int64), *np.divmod(pairs, n_in)]))
+    where = torch.from_numpy(np.stack([orbit, *np.divmod(pairs, n_in)]))
     basis = torch.sparse_coo_tensor(
         where, torch.ones(len(pairs), dtype=torch.float64), (dim, n_out, n_in), check_invariants=True
     )

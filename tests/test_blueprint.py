@@ -7,7 +7,8 @@ from torch import nn
 
 from gdl_utils.blueprint import Blueprint
 from gdl_utils.domains import cubic_grid, hexagonal_grid, nodes, square_grid, strand, torus
-from gdl_utils.equivariance import audit, equivariance_errors
+from gdl_utils.equivariance import Audit, audit, equivariance_error, equivariance_errors
+from gdl_utils.equivariance.audit import AuditRow
 from gdl_utils.figures import audit_chart
 from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
 from gdl_utils.intertwiners import equivariant_basis
@@ -210,13 +211,18 @@ READ = [
         (1, 1, 6, 6),
         "group axis alone",
     ),
+    (lambda: nn.AdaptiveAvgPool2d(1), torus(6), (1, 1, 6, 6), "invariant"),
+    (lambda: nn.Sequential(nn.Identity(), nn.Flatten()), cyclic(6), (1, 3, 6), "cycle of 6, flattened"),
 ]
 
 
-@pytest.mark.parametrize(("model", "group", "shape", "reading"), READ, ids=["volume", "deployed", "axis"])
+@pytest.mark.parametrize(
+    ("model", "group", "shape", "reading"), READ, ids=["volume", "deployed", "axis", "average", "flat"]
+)
 def test_shapes_are_read_as_they_are_meant(model, group, shape, reading):
     last = audit(model().double(), torch.randn(shape, dtype=torch.float64), group).rows[-1]
     assert last.reading == reading and last.error <= 1e-12
+    assert audit(model(), torch.randn(shape), group).rows[-1].reading == reading  # and in float32
 
 
 def test_a_network_for_one_group_can_be_audited_for_a_larger_and_a_smaller_one():
@@ -291,6 +297,98 @@ def test_the_audit_leaves_a_model_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_the_table_names_the_first_layer_that_errs():
+    rows = (
+        AuditRow("0", "Conv2d", (2, 4, 8, 8), "torus 8×8", 16, 1e-12),
+        AuditRow("1", "Plain", (2, 4, 8, 8), "torus 8×8", 4, 0.25),
+        AuditRow("head", "Linear", (2,), "invariant", 4, 1.234),
+    )
+    assert str(Audit(rows, "Z₈²", 1e-12)).splitlines() == [
+        "layer          output  read as    elements  error",
+        "0      Conv2d  4×8×8   torus 8×8  16        ≤ 1e-12",
+        "1      Plain   4×8×8   torus 8×8  4         0.25  <- lost here",
+        "head   Linear  1       invariant  4         1.2",
+    ]
+    assert Audit(rows, "Z₈²", 1e-12).lost_at == "1" and Audit(rows[:1], "Z₈²", 1e-12).lost_at is None
+
+
+def test_the_error_of_a_layer_is_the_measured_one(rng):
+    space, model = SignalSpace(square_grid(8, cyclic(4))), Plus(torch.rand(8, 8, generator=rng)).double()
+    x = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=rng)
+    turns = [lambda t, g=g: space.act(g, t) for g in range(4)]
+    worst = pytest.approx(max(equivariance_error(model, x, turn, turn) for turn in turns))
+    assert audit(model, x, space).rows == (
+        AuditRow("model", "Plus", (2, 1, 8, 8), "square grid 8×8", 4, worst),
+    )
+    assert audit(model, x, space).group == "C₄"
+    assert audit(model, x, space, bound=0.99 * worst.expected).lost_at == "model"
+    assert audit(model.half(), x.half(), space, bound=1.01 * worst.expected).lost_at is None
+
+
+@pytest.mark.parametrize(
+    ("group", "shape", "reading", "elements"),
+    [
+        (cyclic(4), (1, 1, 8, 8), "square grid 8×8", 4),
+        (dihedral(3), (1, 1, 1, 1), "hexagonal grid 1×1", 6),
+        (cyclic(6), (1, 1, 1, 1), "hexagonal grid 1×1", 6),
+        (octahedral(), (1, 1, 4, 4, 4), "cubic grid 4×4×4", 24),
+        (cyclic(3), (1, 1, 6), "cycle of 6", 3),
+        (dihedral(4), (1, 1, 8), "cycle of 8", 8),
+        (symmetric(5), (1, 3, 5), "5 nodes", 120),
+        (torus(6), (1, 6, 6), "torus 6×6", 36),
+        (SignalSpace(strand(4, cyclic(2))), (1, 3, 4), "strand 4", 2),
+    ],
+    ids=repr,
+)
+def test_a_group_moves_the_input_as_its_shape_suggests(group, shape, reading, elements):
+    row = audit(nn.Identity(), torch.randn(shape, dtype=torch.float64), group).rows[0]
+    assert (row.reading, row.elements, row.error) == (reading, elements, 0)
+
+
+def test_shifts_and_turns_of_a_torus_are_followed_through_pooling_and_flattening():
+    torch.manual_seed(0)
+    lift = LiftingConv(square_grid(3, cyclic(2)), 1, 3, padding=1, padding_mode="circular")
+    model = nn.Sequential(lift, spatial(nn.AvgPool2d(2)), nn.Flatten(), nn.ReLU()).double()
+    rows = audit(model, torch.randn(2, 1, 6, 6, dtype=torch.float64), torus(6, cyclic(2))).rows
+    assert all(row.error <= 1e-12 for row in rows)
+    assert [(row.reading, row.elements) for row in rows] == [
+        ("torus 6×6, group axis", 72),
+        ("torus 3×3, group in channels", 18),
+        ("torus 3×3, flattened, group in channels", 18),
+        ("torus 3×3, flattened, group in channels", 18),
+    ]
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_of_a_large_group_enough_is_tried_to_see_one_broken_shift(axis):
+    ramp = torch.arange(12.0, dtype=torch.float64).reshape((1, 1, 12, 1) if axis == 2 else (1, 1, 1, 12))
+    x = torch.randn(2, 1, 12, 12, dtype=torch.float64)
+    report = audit(nn.Sequential(nn.AvgPool2d(1), Plus(ramp)), x, torus(12))
+    assert report.lost_at == "1" and 12 < report.rows[0].elements < 144
+    pooled = audit(nn.Sequential(nn.AvgPool2d(2), nn.AvgPool2d(2)), x, torus(12))
+    assert pooled.lost_at is None and pooled.rows[0].elements > pooled.rows[1].elements > 1
+
+
+class Functional(nn.Module):
+    def __init__(self, layer, function):
+        super().__init__()
+        self.layer, self.function = layer, function
+
+    def forward(self, x):
+        return self.function(self.layer(x))
+
+
+def test_what_a_model_does_after_its_last_layer_is_audited_too():
+    x = torch.randn(2, 1, 6, 6, dtype=torch.float64)
+    report = audit(Functional(nn.Identity(), lambda t: t.cumsum(-1)), x, cyclic(4))
+    assert [(row.name, row.layer) for row in report.rows] == [("layer", "Identity"), ("output", "Functional")]
+    assert report.lost_at == "output"
+    assert len(audit(Functional(nn.Identity(), lambda t: t), x, cyclic(4)).rows) == 1
+    assert audit(Functional(nn.Identity(), torch.zeros_like), x, cyclic(4)).lost_at == "output"  # dead
+    noisy = Plus(torch.randn(6, 6)).double()  # what is done in place afterwards does not hide it
+    assert audit(Functional(noisy, torch.Tensor.zero_), x, cyclic(4)).lost_at == "layer"
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -300,6 +398,7 @@ def test_the_audit_leaves_a_model_as_it_was():
         (lambda: GlobalPool(4), "dimensions: got 4"),
         (lambda: GlobalPool(2)(torch.zeros(2, 3)), r"x: got shape \(2, 3\)"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 8, 6), cyclic(4)), r"x: got shape \(2, 1, 8, 6\)"),
+        (lambda: audit(nn.Identity(), torch.zeros(8, 8), torus(8)), r"x: got shape \(8, 8\)"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6).half(), cyclic(4)), "x: got torch.float16"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6), cyclic(5)), "group: acts on no domain"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6), cyclic(1)), "group: C₁ moves nothing"),

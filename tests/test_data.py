@@ -298,10 +298,12 @@ def test_bad_input_between_pixels_is_named(call, error, words):
 def test_the_second_penguin_is_the_first_one_moved_and_the_third_one_turned():
     scene, bill = penguins()
     assert scene.dtype == bill.dtype == torch.float64 and scene.min() >= 0 and scene.max() <= 1
-    first, lying = scene[:20, :20], scene[24:, 8:32].rot90(-1)[:20, :20]
-    assert torch.equal(scene.roll((-20, -36), (0, 1))[:20, :20], first)
-    assert torch.equal(lying, first) and not torch.equal(scene[24:44, 8:28], first)  # the control: not turned
-    assert torch.equal(first[2:9, 12:19], bill) and bill.std() > 0.1
+    cut = lambda picture: picture[2:9, 12:19]
+    second, third = scene.roll((-20, -36), (0, 1)), scene[24:, 8:32]
+    assert torch.equal(cut(scene), bill) and torch.equal(cut(second), bill) and bill.std() > 0.1
+    assert torch.equal(cut(third.rot90(-1)), bill) and not torch.equal(
+        cut(third), bill
+    )  # the control: not turned
 
 
 def test_an_empty_stack_stays_empty():
@@ -342,3 +344,12 @@ def test_tetracubes_are_eight_and_only_the_screws_are_mirror_images():
     assert same == [(7, 6)]
     volume = lambda p: torch.linalg.det(p[1:] - p[:-1])  # of the three steps along the screw
     assert volume(points[6]) == -volume(points[7]) != 0
+
+
+def test_rotate_is_bilinear_unless_told_and_leaves_no_gradient(rng):
+    x = torch.rand(2, 4, 7, generator=rng, requires_grad=True)
+    assert not rotate(x, 33).requires_grad and rotate(x, 33).dtype == torch.float32
+    assert [order for order in range(6) if torch.equal(rotate(x, 33), rotate(x, 33, order=order))] == [1]
+    assert torch.allclose(
+        rotate(x, 180), x.detach().flip(-2, -1), atol=1e-6
+    )  # a height of 4 and a width of 7

@@ -79,6 +79,7 @@ def test_the_cycle_is_rolled_and_reversed_as_torch_does_it(rng):
     for i in range(6):
         assert torch.equal(act(i, x), x.roll(i))
         assert torch.equal(act(6 + i, x), x.flip(0).roll(1 + i))  # point 0 stays where it is
+    assert torch.equal(SignalSpace(cycle(6, cyclic(3))).act(1, x), x.roll(2))  # a third of the way
 
 
 @pytest.mark.parametrize("n", [3, 4])
@@ -91,6 +92,65 @@ def test_an_unknown_action_comes_as_matrices():
     swap_axes = square_grid(3, cyclic(2), matrices=[[[0, 1], [1, 0]]])
     x = torch.arange(9.0).reshape(3, 3)
     assert torch.equal(SignalSpace(swap_axes).act(1, x), x.T)
+
+
+@pytest.mark.parametrize(
+    ("domain", "m", "found"),
+    [
+        (square_grid(4, dihedral(4)), 3, "square grid 3×3, 9 points, moved by D₄"),
+        (square_grid(3, cyclic(2), matrices=[[[0, 1], [1, 0]]]), 2, "square grid 2×2, 4 points, moved by C₂"),
+        (cubic_grid(3, octahedral()), 2, "cubic grid 2×2×2, 8 points, moved by O"),
+        (hexagonal_grid(5, cyclic(6)), 3, "hexagonal grid 3×3, 7 points, moved by C₆"),
+        (hexagonal_grid(5, cyclic(6)), 4, None),  # it would have no point at its centre
+        (cycle(6), 3, "cycle of 3, 3 points, moved by C₃"),
+        (cycle(6), 12, "cycle of 12, 12 points, moved by C₆"),
+        (cycle(6), 4, None),
+        (cycle(6, dihedral(6)), 3, "cycle of 3, 3 points, moved by D₃"),
+        (cycle(6, cyclic(3)), 9, "cycle of 9, 9 points, moved by C₃"),
+        (cycle(6, cyclic(3)), 2, None),  # it has not all shifts
+        (torus(6, cyclic(4)), 3, "torus 3×3, 9 points, moved by Z₃² ⋊ C₄"),
+        (torus(6, cyclic(4)), 2, None),
+        (torus(6, cyclic(4)), 4, None),
+        (nodes(4), 4, "4 nodes, 4 points, moved by S₄"),
+        (nodes(4), 3, None),
+    ],
+    ids=repr,
+)
+def test_pooling_makes_a_domain_of_the_same_kind_or_none(domain, m, found):
+    assert repr(domain.resize(m)) == (f"Domain({found})" if found else "None")
+
+
+def test_the_point_group_is_what_is_no_translation():
+    assert torus(3, dihedral(4)).point_group == dihedral(4) and len(cycle(6, dihedral(3)).point_group) == 2
+    assert square_grid(3, dihedral(4)).point_group == dihedral(4) and nodes(4).point_group == symmetric(4)
+    on_torus = torus(3, dihedral(4)).group
+    assert (torus(3).group.name, on_torus.name) == ("Z₃²", "Z₃² ⋊ D₄")
+    assert [on_torus.labels[g] for g in on_torus.generators] == ["x", "y", "r", "m"]
+    assert np.array_equal(on_torus.product[::9, ::9], 9 * dihedral(4).product)
+
+
+@pytest.mark.parametrize(
+    ("domain", "points"),
+    [
+        (square_grid(2), [[-1, -1], [-1, 1], [1, -1], [1, 1]]),
+        (strand(3), [[-2], [0], [2]]),
+        (hexagonal_grid(3), [[-1, 0], [-1, 1], [0, -1], [0, 0], [0, 1], [1, -1], [1, 0]]),
+        (torus(3, cyclic(3)), [[q, r] for q in (-1, 0, 1) for r in (-1, 0, 1)]),
+        (cycle(3), [[0], [1], [2]]),
+        (nodes(2), [[0], [1]]),
+        (pairs(2), [[0, 0], [0, 1], [1, 0], [1, 1]]),
+    ],
+    ids=repr,
+)
+def test_points_come_in_the_order_of_the_tensor(domain, points):
+    assert np.array_equal(domain.points, points) and domain.mask.dtype == bool
+
+
+def test_a_size_may_come_as_any_integer():
+    size = np.uint8(20)  # whose square is 144 in its own arithmetic
+    for make in (square_grid, cycle, torus):
+        assert np.array_equal(make(size).permutation, make(20).permutation)
+        assert np.array_equal(make(size).points, make(20).points)
 
 
 def on_the_plane(points):
@@ -111,6 +171,23 @@ def test_a_sixth_turns_the_plane_by_sixty_degrees_and_a_mirror_flips_it():
     )
     # The control: the matrix of a quarter-turn is not one of this plane.
     assert not np.allclose(xy[domain.permutation[r]], xy @ np.array([[0, 1], [-1, 0]]))
+
+
+@pytest.mark.parametrize(("make", "n"), [(square_grid, 4), (hexagonal_grid, 6)])
+def test_a_part_of_a_group_moves_the_points_as_it_does_within_the_whole(make, n):
+    turns, mirrored = np.split(make(5, dihedral(n)).permutation, 2)
+    for k in (k for k in range(1, n + 1) if n % k == 0):
+        assert np.array_equal(make(5, cyclic(k)).permutation, turns[:: n // k])
+        assert np.array_equal(make(5, dihedral(k)).permutation, np.r_[turns[:: n // k], mirrored[:: n // k]])
+    assert make(5).group == cyclic(1)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_a_hexagonal_torus_turns_its_middle_as_the_hexagon_is_turned(n):
+    hexagon, whole = hexagonal_grid(n, dihedral(6)), torus(n, dihedral(6))
+    inside = np.flatnonzero(hexagon.mask)
+    for g in range(12):
+        assert np.array_equal(whole.permutation[n * n * g][inside], inside[hexagon.permutation[g]])
 
 
 @pytest.mark.parametrize("n", [1, 3, 5, 9])
@@ -153,10 +230,16 @@ def test_an_adjacency_matrix_is_permuted_on_both_sides(rng):
         ),
         (lambda: square_grid(3, cyclic(3), matrices=[[[0, -1], [1, 0]]]), "not a representation of C₃"),
         (lambda: square_grid(0), "n: got 0"),
+        (lambda: cycle(0, cyclic(1)), "n: got 0"),
+        (lambda: torus(0), "n: got 0"),
+        (lambda: nodes(0, cyclic(1)), "n: got 0"),
+        (lambda: hexagonal_grid(0), "n: got 0"),
         (lambda: cycle(6, cyclic(4)), "C₄ does not act on a cycle of 6"),
         (lambda: cycle(6, symmetric(3)), "S₃ does not act on a cycle of 6"),
         (lambda: hexagonal_grid(4), "n: got 4; a hexagon with a point at its centre has an odd width"),
         (lambda: hexagonal_grid(3, cyclic(4)), "how C₄ acts on a hexagonal grid is not known"),
+        (lambda: hexagonal_grid(3, symmetric(3)), "how S₃ acts on a hexagonal grid is not known"),
+        (lambda: strand(5, dihedral(1)), "how D₁ acts on a strand is not known"),
         (lambda: square_grid(3, octahedral()), "how O acts on a square grid is not known"),
         (lambda: cubic_grid(3, cyclic(3)), "how C₃ acts on a cubic grid is not known"),
         (lambda: strand(5, cyclic(4)), "how C₄ acts on a strand is not known"),
@@ -166,6 +249,7 @@ def test_an_adjacency_matrix_is_permuted_on_both_sides(rng):
         ),
         (lambda: nodes(3, cyclic(4)), "C₄ permutes 4 things, here are 3"),
         (lambda: nodes(9), "too many to list"),
+        (lambda: torus(3, symmetric(3)), "how S₃ acts on a square grid is not known"),
         (lambda: torus(2), "at least 3 points a side"),
         (lambda: torus(4, cyclic(3)), "n: got 4; a hexagonal torus has .* an odd side"),
     ],

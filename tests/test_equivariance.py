@@ -30,7 +30,7 @@ def slope(x):
 def test_a_symmetric_stencil_passes_and_a_one_sided_one_fails_by_far(dtype, bound, rng):
     x = torch.randn(2, 6, 6, dtype=dtype, generator=rng)
     assert assert_equivariant(blur, x, SPACE, SPACE) <= bound
-    with pytest.raises(AssertionError, match=r"not equivariant: .* for g = .* of Z₆² ⋊ D₄ \(allowed: "):
+    with pytest.raises(AssertionError, match=rf"not equivariant: .* of Z₆² ⋊ D₄ \(allowed: {bound:g}\)"):
         assert_equivariant(slope, x, SPACE, SPACE)
     turn = lambda t: SPACE.act(36, t)
     assert equivariance_error(slope, x, turn, turn) > 0.1
@@ -56,7 +56,7 @@ def test_turns_alone_do_not_see_what_shifts_see(rng):
 def test_invariance_is_the_case_without_an_output_space(rng):
     x = torch.randn(2, 6, 6, dtype=torch.float64, generator=rng)
     assert assert_equivariant(lambda x: blur(x).square().mean((-2, -1)), x, SPACE) <= 1e-12
-    with pytest.raises(AssertionError, match="not invariant"):
+    with pytest.raises(AssertionError, match=r"not invariant: \|f\(g·x\) - f\(x\)\|"):
         assert_equivariant(lambda x: x[..., 0, 0], x, SPACE)
 
 
@@ -93,6 +93,8 @@ def test_tuples_and_dicts_go_in_and_come_out(rng):
     named = lambda t: {k: SPACE.act(40, s) for k, s in t.items()}
     swapped = lambda a, b: {"b": blur(b), "a": a}
     assert equivariance_error(swapped, {"a": x, "b": y}, named, named) <= 1e-12
+    backwards = lambda t: {k: SPACE.act(40, t[k]) for k in reversed(t)}
+    assert equivariance_error(swapped, {"a": x, "b": y}, named, backwards) <= 1e-12
     assert equivariance_error(lambda a, b: (blur(a), slope(b)), (x, y), both, both) > 1e-6
 
 
@@ -105,11 +107,44 @@ def test_complex_and_integer_outputs_are_measured(rng):
     assert equivariance_error(lambda x: (x > 0).long(), x, shift, lambda y: y) > 0.1
 
 
+def test_the_error_is_a_norm_of_the_difference_over_the_norm_of_the_output(rng):
+    x, stay = torch.randn(6, 6, dtype=torch.float64, generator=rng), lambda t: t
+    assert equivariance_error(lambda t: 5 * t, x.requires_grad_(), stay, lambda y: 3 * y) == pytest.approx(2)
+    sides = lambda t: [{"a": 3 * t / t.norm()}, (4 * t / t.norm(),)]  # of all together: 3² + 4² = 5²
+    assert equivariance_error(sides, x, stay, lambda y: [y[0], (0 * y[1][0],)]) == pytest.approx(4 / 5)
+
+
+def test_the_largest_error_is_returned_and_the_bound_is_what_it_is_held_against(rng):
+    x = torch.randn(6, 6, dtype=torch.float64, generator=rng)
+    act = lambda g: lambda t: SPACE.act(g, t)
+    errors = [equivariance_error(slope, x, act(g), act(g)) for g in range(len(SPACE.group))]
+    worst = max(errors)
+    assert assert_equivariant(slope, x, SPACE, SPACE, bound=worst) == worst > errors[36] > 0.1
+    with pytest.raises(AssertionError, match=f"for g = {SPACE.group.labels[errors.index(worst)]} of"):
+        assert_equivariant(slope, x, SPACE, SPACE, bound=worst * 0.999)
+    assert assert_equivariant(blur, x.half(), SPACE, SPACE, bound=0.01) < 0.01  # has no bound of its own
+
+
+def test_what_a_function_respects_is_found_up_to_the_bound(rng):
+    x = torch.randn(6, 6, dtype=torch.float64, generator=rng)
+    noise = torch.randn(6, 6, dtype=torch.float64, generator=rng)
+    kept = lambda f, out, bound: [g for g, e in equivariance_errors(f, x, SPACE, out).items() if e <= bound]
+    slightly = lambda size: lambda t: t + size * noise * t.norm() / noise.norm()
+    assert kept(torch.square, SPACE, 0.0) == list(range(288))  # to the last bit
+    assert kept(slightly(1e-8), SPACE, 1e-6) == list(range(288)) and kept(slightly(1e-5), SPACE, 1e-6) == [0]
+    rows = lambda t: t.sum(-1)  # which shifts along the rows leave alone, and the mirror of the columns
+    assert kept(rows, None, 1e-12) == [*range(6), *range(144, 150)]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
         (lambda x, s: equivariance_error(lambda t: 0 * t, x, s, s), ValueError, r"\|f\(x\)\| = 0"),
         (lambda x, s: equivariance_error(lambda t: t / 0, x, s, s), ValueError, "finite, non-zero"),
+        *(
+            (lambda x, s, f=f: equivariance_error(lambda t: f(t, t is x), x, s, s), ValueError, "non-zero")
+            for f in (lambda t, first: t if first else t * torch.nan, lambda t, first: t / 0 if first else t)
+        ),
         (
             lambda x, s: equivariance_error(lambda t: t / (t[0, 0] == x[0, 0]), x, s, s),  # at g·x alone
             ValueError,

@@ -1,6 +1,7 @@
 """Groups: the axioms, on groups that hypothesis makes up; the tables of known ones; errors."""
 
-from math import factorial, lcm
+from itertools import pairwise
+from math import factorial
 
 import numpy as np
 import pytest
@@ -63,6 +64,24 @@ def test_cyclic_numbers_its_elements_by_their_multiple(n):
     assert np.array_equal(cyclic(n).product, (i[:, None] + i) % n)
     assert np.array_equal(cyclic(n).inverse, -i % n)
     assert cyclic(n).is_abelian
+    assert np.array_equal(cyclic(n).permutations[-1], np.roll(i, 1))  # the generator moves point i to i + 1
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "labels"),
+    [
+        (cyclic(4), "C₄", "e r r² r³"),
+        (dihedral(2), "D₂", "e r m rm"),
+        (symmetric(3), "S₃", "e a b ab ba aba"),
+        (octahedral(), "O", "e r r² r³ s rs"),
+        (octahedral(reflections=True), "Oₕ", "e r r² r³ s rs"),
+        (Group([[1, 0], [0, 1]], names=["swap", "stay"]), "G", "e swap"),
+    ],
+    ids=repr,
+)
+def test_names_of_groups_and_of_their_elements(group, name, labels):
+    labels = labels.split()
+    assert group.name == name and list(group.labels[: len(labels)]) == labels
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 6])
@@ -79,7 +98,7 @@ def test_dihedral_has_turns_then_mirrored_turns(n):
     assert group.product[group.product[m, r], m] == group.inverse[r]
 
 
-@pytest.mark.parametrize("n", range(1, 7))
+@pytest.mark.parametrize("n", [*range(1, 7), 8])
 def test_symmetric_has_all_orders(n):
     assert len(symmetric(n)) == factorial(n) == len(set(symmetric(n).labels))
     assert symmetric(n).is_abelian == (n <= 2)
@@ -110,12 +129,12 @@ def test_representation_and_action_respect_all_products(group):
     ],
 )
 def test_a_representation_that_is_none_is_refused(images):
-    with pytest.raises(ValueError, match="not a representation of D₄"):
+    with pytest.raises(ValueError, match="matrices: not a representation of D₄"):
         dihedral(4).representation(images)
 
 
 def test_an_action_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="not an action of C₃"):
+    with pytest.raises(ValueError, match="permutations: not an action of C₃"):
         cyclic(3).action([[1, 0]])
 
 
@@ -125,21 +144,49 @@ def test_turns_by_irrational_cosines_are_a_representation():
     assert np.allclose(np.linalg.det(rho), 1)
 
 
+def test_a_representation_is_told_up_to_the_rounding_of_its_size():
+    u, v = np.array([1e9, 1]), np.array([0.3e-9, 0.7])  # u·v = 1: a mirror, in a basis that is lopsided
+    mirror = np.eye(2) - 2 * np.outer(u, v)
+    assert 1e-9 < np.abs(cyclic(2).representation([mirror])[1] @ mirror - np.eye(2)).max() < 1
+    with pytest.raises(ValueError, match="not a representation of C₂"):
+        cyclic(2).representation([[[1 + 1e-7]]])  # which is more than rounding for numbers of size 1
+
+
+def wheels(*lengths):
+    """The product of cyclic groups: each generator turns a wheel of its own."""
+    starts, everyone = np.cumsum([0, *lengths]), np.arange(sum(lengths))
+    turn = lambda a, b: np.r_[everyone[:a], np.roll(everyone[a:b], -1), everyone[b:]]
+    return Group([turn(a, b) for a, b in pairwise(starts)])
+
+
 def test_tables_are_lazy_read_only_and_limited():
-    starts, lengths = (0, 7, 18), (7, 11, 29)
-    wheels = [start + np.roll(np.arange(k), -1) for start, k in zip(starts, lengths, strict=True)]
-    big = Group([np.concatenate(wheels)])  # the powers of one permutation with three cycles; no table is made
-    assert len(big) == lcm(*lengths) > 2_000
+    big = wheels(7, 11, 29)  # no table is made
+    assert len(big) == 7 * 11 * 29 > 2_000
     with pytest.raises(ValueError, match="2,233 elements, and tables are made up to 2,000"):
         _ = big.product
-    assert big.times(2_000, 233) == 0  # the powers of one element, by their exponents
-    with pytest.raises(ValueError, match="read-only"):
-        cyclic(3).product[0, 0] = 1
+    assert np.array_equal(
+        big.permutations[big.times(2_000, 233)], big.permutations[2_000][big.permutations[233]]
+    )
+    assert wheels(5, 5, 5, 2, 2, 2, 2).product.shape == (2_000, 2_000)
+    assert len(wheels(5, 5, 5, 5, 5, 2, 2, 2, 2)) == 50_000  # the largest group that is listed
+    for table in (cyclic(3).product, cyclic(3).inverse, cyclic(3).permutations):
+        with pytest.raises(ValueError, match="read-only"):
+            table[0] = 1
 
 
 def test_equality_is_by_content():
     assert cyclic(4) == cyclic(4) and hash(cyclic(4)) == hash(cyclic(4))
-    assert cyclic(4) != dihedral(2) and cyclic(4) != "C₄"
+    assert cyclic(4) != dihedral(2) and (cyclic(4) == "C₄") is False
+    turn, back = [1, 2, 3, 0], [3, 0, 1, 2]
+    assert Group([turn]) != Group([back])  # other permutations
+    assert Group([turn]) != Group([turn, back])  # the same ones, made by others
+    assert Group([np.array(turn, dtype=np.uint8), back]) == Group([turn, back])
+
+
+@pytest.mark.parametrize("g", [0, 3, np.int64(2)])
+def test_an_element_may_come_as_any_integer(g):
+    found = cyclic(np.int64(4)).check_element(g)
+    assert found == g and type(found) is int
 
 
 @pytest.mark.parametrize(
@@ -147,6 +194,7 @@ def test_equality_is_by_content():
     [
         (lambda: Group([]), ValueError, "generators: got none"),
         (lambda: Group([[0, 0, 1]]), ValueError, r"generators\[0\]: \[0, 0, 1\] is no permutation"),
+        (lambda: Group([3]), ValueError, r"generators\[0\]: 3 is no permutation"),
         (lambda: Group([[0.0, 1.0]]), TypeError, r"generators\[0\]: got values of type float64"),
         (lambda: Group([[0, 1], [0, 1, 2]]), ValueError, r"act on \[2, 3\] points"),
         (lambda: Group([[1, 0]], names="ab"), ValueError, "names: got 2 for 1"),
@@ -157,12 +205,18 @@ def test_equality_is_by_content():
         (lambda: cyclic(0), ValueError, "n: got 0"),
         (lambda: cyclic(2.5), TypeError, "n: got 2.5"),
         (lambda: dihedral(True), TypeError, "n: got True"),
+        (lambda: symmetric(0), ValueError, "n: got 0"),
         (lambda: symmetric(9), ValueError, "n may be 1 to 8"),
         (lambda: cyclic(4).check_element(4), IndexError, "C₄ has no element 4; its elements are 0 to 3"),
         (lambda: cyclic(4).check_element(-1), IndexError, "no element -1"),
         (lambda: cyclic(4).check_element("r"), TypeError, "g: got 'r'"),
+        (lambda: cyclic(4).check_element(True), TypeError, "g: got True"),
+        (lambda: dihedral(4).action([[0]]), ValueError, "permutations: got 1; D₄ has 2 generators"),
+        (lambda: cyclic(3).action([[0, 0, 1]]), ValueError, r"permutations\[0\]: .* is no permutation"),
+        (lambda: cyclic(4).representation([np.ones((2, 2, 1))]), ValueError, "matrices: .* must be square"),
         (lambda: dihedral(4).representation([np.eye(2)]), ValueError, "matrices: got 1; D₄ has 2 generators"),
         (lambda: cyclic(4).representation([np.ones((2, 3))]), ValueError, r"all must be square"),
+        (lambda: dihedral(4).representation([np.eye(2), np.ones((2, 3))]), ValueError, "must be square"),
         (lambda: dihedral(4).representation([np.eye(2), np.eye(3)]), ValueError, "must have the same"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, square_grid, strand, torus
 from gdl_utils.equivariance import relative_error
-from gdl_utils.groups import cyclic, dihedral, octahedral
+from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
 from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
 
 
@@ -38,7 +38,9 @@ def composition_gap(act, group, x, g, h):
 def test_act_is_a_linear_action(space, data):
     element = st.integers(0, len(space.group) - 1)
     g, h, seed = data.draw(element), data.draw(element), data.draw(st.integers(0, 99))
-    x, y = torch.randn(2, 3, *space.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    x, y = torch.randn(
+        2, 3, 2, *space.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     assert composition_gap(space.act, space.group, x, g, h) <= 1e-12
     assert torch.equal(space.act(space.group.identity, x), x)
     assert (space.act(space.group.inverse[g], space.act(g, x)) - x).abs().max() <= 1e-12
@@ -132,6 +134,8 @@ def test_bad_input_is_named():
         space.act(0, np.zeros((4, 3, 3)))
     with pytest.raises(IndexError, match="C₄ has no element 4"):
         space.act(4, torch.zeros(4, 3, 3))
+    with pytest.raises(IndexError, match="C₄ has no element -1"):
+        space.matrix(-1)
     with pytest.raises(TypeError, match="named by its number"):
         space.act(1.0, torch.zeros(4, 3, 3))
     with pytest.raises(ValueError, match="fibre: belongs to"):
@@ -143,6 +147,24 @@ def test_the_reverse_complement_is_what_the_other_strand_says():
     one_hot = lambda word: torch.tensor([[float(base == letter) for letter in word] for base in "ACGT"])
     assert torch.equal(space.act(1, one_hot("AACGT")), one_hot("ACGTT"))
     assert not torch.equal(space.act(1, one_hot("AACGT")), one_hot("TGCAA"))  # the control: reversed alone
+    assert np.array_equal(complement(cyclic(1)).matrices, np.eye(4)[None])
+
+
+def test_a_mirror_turns_the_sign_over_and_a_turn_does_not(rng):
+    group, x = dihedral(4), torch.rand(2, 1, 3, 3, generator=rng)
+    space = SignalSpace(square_grid(3, group), sign(group))
+    assert torch.equal(space.act(1, x), torch.rot90(x, dims=(-2, -1)))
+    assert torch.equal(space.act(4, x), -x.flip(-1))
+
+
+@pytest.mark.parametrize(
+    ("fibre", "name"),
+    [(trivial, "trivial"), (regular, "regular"), (complement, "complement"), (lambda g: [[[1]]], "matrices")],
+)
+def test_a_space_says_what_it_holds(fibre, name):
+    space = SignalSpace(strand(3, cyclic(2)), fibre(cyclic(2)))
+    assert repr(space) == f"SignalSpace(strand 3, {name} fibre of C₂)"
+    assert sign(dihedral(2)).name == "sign"
 
 
 @pytest.mark.parametrize("group", [dihedral(4), octahedral(reflections=True), octahedral()], ids=repr)
@@ -177,7 +199,8 @@ def test_values_off_the_mask_are_refused(rng):
     space = SignalSpace(hexagonal_grid(3, cyclic(6)))
     with pytest.raises(ValueError, match="x: is not 0 outside of the hexagonal grid 3×3's mask"):
         space.act(1, torch.ones(2, 3, 3))
-    with pytest.raises(ValueError, match="C₃; the complement of a base is an action of C₂"):
-        complement(cyclic(3))
+    for group in (cyclic(3), symmetric(2), dihedral(1)):
+        with pytest.raises(ValueError, match=f"{group.name}; the complement of a base is an action of C₂"):
+            complement(group)
     with pytest.raises(ValueError, match="mirror images are known in dihedral and octahedral groups"):
         sign(cyclic(4))

@@ -12,9 +12,7 @@ def close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...
     identity = np.arange(len(generators[0]))
     elements, words = [identity], [()]
     seen = {identity.tobytes()}
-    for s, generator in enumerate(generators):
-        if generator.tobytes() in seen:
-            continue
+    for s in range(len(generators)):
         subgroup, subgroup_words = np.array(elements), list(words)
         representatives = [(identity, ())]
         for representative, word in representatives:  # grows while it is read

@@ -54,7 +54,7 @@ def symmetric(n: int) -> Group:
         swap = np.arange(n)
         swap[[i, i + 1]] = i + 1, i
         swaps.append(swap)
-    return Group(swaps or [np.arange(n)], name=f"S{n}".translate(SUBSCRIPTS), family="symmetric", degree=n)
+    return Group(swaps or [np.arange(n)], name=f"S{n}".translate(SUBSCRIPTS))
 
 
 def octahedral(reflections: bool = False) -> Group:

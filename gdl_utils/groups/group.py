@@ -237,7 +237,7 @@ class Group:
             raise ValueError(f"matrices: got shapes {[m.shape for m in given]}; all must be square")
         self._check_images("matrices", given)
         rho = self._extend(given, np.eye(len(given[0]), dtype=np.result_type(*given)), np.matmul)
-        scale = max(1.0, float(np.abs(rho).max()))
+        scale = float(np.abs(rho).max())  # 1 or more, since the identity is among them
         for s, matrix in zip(self.generators, given, strict=True):
             gap = np.abs(matrix @ rho - rho[self._times_from_left(s)])
             self._check_products("matrices", "a representation", s, gap.max(axis=2), 1e-9 * scale)
