@@ -16,7 +16,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ALONE = ROOT / ".venv" / "alone"
-TRACKED = ("gdl_utils/__init__.py", "gdl_utils/py.typed", "gdl_utils/claims.toml", "gdl_utils/layers/convolutions.py")
+TRACKED = (
+    "gdl_utils/__init__.py",
+    "gdl_utils/py.typed",
+    "gdl_utils/claims.toml",
+    "gdl_utils/layers/convolutions.py",
+)
 
 
 def recipes(notebook):
