@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 from docutils import nodes
+from gdl_chapters import read_chapter
 from sphinx.util.docutils import SphinxDirective
 
 from gdl_utils.claims import CLAIMS, MIME, Verdict
@@ -74,15 +75,21 @@ def tally(found):
     return f"Measured so far: {len(found)} of the article's {len(CLAIMS)} claims{so_far}."
 
 
+def index(found):
+    """The numbers of all that was measured, in their order, as links to the cards."""
+    links = " ".join(f'<a href="#claim-{id}">{id}</a>' for id in sorted(found))
+    return f'<p class="gdl-index">By number: {links}</p>'
+
+
 class Claims(SphinxDirective):
     def run(self):
         env = self.env
         found = collect(env)
         env.metadata[env.docname]["gdl_claims"] = digest(env)
-        parts = [f'<p class="gdl-tally">{escape(tally(found))}</p>']
+        parts = [f'<p class="gdl-tally">{escape(tally(found))}</p>', index(found)]
         for page, verdict in (found[id] for id in CLAIMS if id in found):
             env.note_dependency(env.doc2path(page))
-            chapter = page.rsplit("/", 1)[-1].replace("_", " ")
+            chapter = read_chapter(env.doc2path(page)).title.partition(":")[0]
             target = f"{env.app.builder.get_relative_uri(env.docname, page)}#claim-{verdict['id']}"
             card = Verdict(**verdict)._repr_mimebundle_()["text/html"]
             link = f'<p class="gdl-source"><a href="{target}">See {verdict["id"]} measured in “{escape(chapter)}”</a></p>'
