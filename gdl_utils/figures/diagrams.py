@@ -54,7 +54,7 @@ def commuting_diagram(
     Returns
     -------
     matplotlib Figure
-        Top row: f(x), then moved. Bottom row: x, then moved. Right: f(g·x) - g·f(x), on the scale of f(x).
+        Top row: x, then moved. Bottom row: f(x), then moved. Right: f(g·x) - g·f(x), on the scale of f(x).
     """
     fx, fgx, gfx = np.asarray(fx), np.asarray(fgx), np.asarray(gfx)
     fig, axes = plt.subplots(

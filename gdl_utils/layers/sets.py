@@ -10,7 +10,7 @@ from gdl_utils.layers.linear import EquivariantLinear
 
 
 class SetLinear(nn.Module):
-    """The linear layer of Deep Sets, y_i = x_i W₀ + mean_j(x_j) W₁ + b: all there is that commutes with every order of a set.
+    """The linear layer of Deep Sets, y_i = x_i W₀ + mean_j(x_j) W₁ + b: all linear maps that commute with every order of a set.
 
     Equivariant to S_n, for sets of any size n ≥ 1.
 
