@@ -144,8 +144,8 @@ def term_pattern(term):
 
 
 def in_prose(text):
-    """Whether a piece of text is prose: no code, formula, heading, link or table, and outside of the box of objectives and the
-    list of further reading.
+    """Whether a piece of text is prose: no code, formula, heading, link or table, and outside of the opening question, the box of
+    objectives and the list of further reading.
     """
     node = text.parent
     while node is not None:
@@ -154,6 +154,8 @@ def in_prose(text):
             or "tip" in node.get("classes", [])
             or "further-reading" in node.get("ids", [])
         ):
+            return False
+        if isinstance(node, nodes.paragraph) and len(node) == 1 and isinstance(node[0], nodes.strong):
             return False
         node = node.parent
     return True
