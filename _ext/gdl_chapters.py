@@ -1,7 +1,7 @@
 """What pages say of chapters, taken from the chapters: ``{gdl-map}``, ``{gdl-needs}`` and ``{gdl-player}``.
 
 A chapter opens with its title and its question, has a box with objectives and what it needs, and ends with the blueprint card. The
-book's map, the teachers' table and the player of the first page are drawn from these, so that they cannot say anything else.
+book's map, the teachers' list and the player of the first page are drawn from these, so that they cannot say anything else.
 """
 
 import json
@@ -105,15 +105,15 @@ class Map(FromChapters):
 
 
 class Needs(FromChapters):
-    """A table: what each chapter needs, and what its readers can do afterwards."""
+    """What each chapter needs, and what its readers can do afterwards."""
 
     def lines(self):
-        yield from ("| chapter | needs | afterwards you can |", "|---|---|---|")
         for _, files in parts(self.env.srcdir):
             for chapter in map(read_chapter, files):
                 needs = chapter.needs.removeprefix("You need ").removesuffix(".")
                 title = chapter.title.partition(":")[0]
-                yield f"| [{title}]({chapter.name}.ipynb) | {needs} | {'; '.join(chapter.objectives)} |"
+                yield from (f"[{title}]({chapter.name}.ipynb)", f": *Needs* {needs}.", "")
+                yield from (f"  *Afterwards you can* {'; '.join(chapter.objectives)}.", "")
 
 
 class ChaptersPlayer(SphinxDirective):
