@@ -6,6 +6,7 @@ Each check takes a notebook and returns what is wrong with it. The last part of 
 import ast
 import re
 import sys
+import textwrap
 from collections import Counter
 from copy import deepcopy
 from pathlib import Path
@@ -309,6 +310,23 @@ def test_toc_and_files_agree():
 @pytest.mark.parametrize("path", sorted((ROOT / "book").rglob("*.md")), ids=lambda path: path.stem)
 def test_page_has_alt_texts(path):
     assert markdown_alt_faults(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_handout_has_exercises_and_no_solutions(tmp_path, monkeypatch):
+    page = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)\n  ```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book").mkdir()
+    for path in CHAPTERS:
+        (tmp_path / "book" / "symmetry.ipynb").write_bytes(path.read_bytes())
+        exec(textwrap.dedent(block), {})
+        whole, handout = (
+            "".join(cell.source for cell in read(file).cells)
+            for file in (path, tmp_path / "symmetry_handout.ipynb")
+        )
+        assert whole.count("{exercise-start}") == handout.count("{exercise-start}") >= 3
+        assert "{solution-" in whole and "{solution-" not in handout
+        assert not any("solution" in tags(cell) for cell in read(tmp_path / "symmetry_handout.ipynb").cells)
 
 
 def cost_faults(page, names):
