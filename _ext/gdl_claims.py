@@ -6,6 +6,7 @@ what the cell gives today. Claims that no chapter has measured yet are listed af
 
 import hashlib
 import json
+import re
 from html import escape
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from gdl_utils.claims import CLAIMS, MIME, Verdict
 
+CARD = re.compile(r'(id="claim-C\d+"><p><strong>)(C\d+)(?=</strong>)')
 KINDS = {
     "holds": ("holds", "hold"),
     "holds if": ("holds under a condition", "hold under a condition"),
@@ -121,7 +123,16 @@ def outdated(app, env, added, changed, removed):
     return [page for page, then in shown.items() if then != now and page in env.found_docs]
 
 
+def link_cards(app, pagename, templatename, context, doctree):
+    """In a chapter, let a card's number lead to the page on which all claims stand."""
+    page = next((name for name, meta in app.env.metadata.items() if "gdl_claims" in meta), None)
+    if page and pagename != page and CARD.search(context.get("body", "")):
+        target = app.builder.get_relative_uri(pagename, page)
+        context["body"] = CARD.sub(rf'\1<a href="{target}#claim-\2">\2</a>', context["body"])
+
+
 def setup(app):
     app.add_directive("gdl-claims", Claims)
+    app.connect("html-page-context", link_cards)
     app.connect("env-get-outdated", outdated)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -323,6 +323,18 @@ def test_claims_lead_to_their_cells(site, open_page):
 
 
 @every_chapter
+def test_cards_lead_to_the_page_of_claims(site, open_page, path):
+    page, faults = open_page(site + path)
+    cards = page.locator("div.gdl-claim").all()
+    links = [card.locator("p strong a").get_attribute("href") for card in cards]
+    assert links == [f"claims.html#{card.get_attribute('id')}" for card in cards]
+    for link in links:
+        page.goto(site + "book/" + link)
+        assert page.locator(f"div.gdl-claim#{link.split('#')[1]}").count() == 1
+    assert faults == []
+
+
+@every_chapter
 def test_chapter_opens_from_disk(site, open_page, path):
     page, faults = open_page((HTML / path).as_uri())
     for player in page.locator("figure.gdl-player").all():
