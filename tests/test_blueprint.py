@@ -211,13 +211,32 @@ READ = [
         (1, 1, 6, 6),
         "group axis alone",
     ),
+    (lambda: LiftingConv(P4, 1, 1).to_conv(), cyclic(4), (1, 1, 6, 6), "square grid 4×4, group axis"),
+    (
+        lambda: nn.Sequential(
+            LiftingConv(square_grid(3, cyclic(2)), 1, 2, padding=1, padding_mode="circular"), GlobalPool(2)
+        ),
+        torus(6, cyclic(2)),
+        (1, 1, 6, 6),
+        "group axis alone",
+    ),
+    (
+        lambda: Functional(nn.Identity(), lambda t: t.movedim(1, -1)),
+        cyclic(4),
+        (1, 3, 6, 6),
+        "square grid 6×6, channels last",
+    ),
     (lambda: nn.AdaptiveAvgPool2d(1), torus(6), (1, 1, 6, 6), "invariant"),
+    (lambda: GlobalPool(1), cyclic(6), (1, 3, 6), "invariant"),
+    (lambda: Functional(GlobalPool(2), torch.ones_like), cyclic(4), (6, 6, 6, 6), "invariant"),
     (lambda: nn.Sequential(nn.Identity(), nn.Flatten()), cyclic(6), (1, 3, 6), "cycle of 6, flattened"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("model", "group", "shape", "reading"), READ, ids=["volume", "deployed", "axis", "average", "flat"]
+    ("model", "group", "shape", "reading"),
+    READ,
+    ids=["volume", "deployed", "axis", "one channel", "halves", "last", "mean", "at once", "ones", "flat"],
 )
 def test_shapes_are_read_as_they_are_meant(model, group, shape, reading):
     last = audit(model().double(), torch.randn(shape, dtype=torch.float64), group).rows[-1]
@@ -245,6 +264,8 @@ def test_strands_and_hexagons_are_audited_too():
     assert (
         audit(nn.Sequential(*layers).double(), x, cyclic(6)).lost_at == "2"
     )  # not masked again after the first
+    for outside in (Plus(torch.ones(1)), Functional(nn.Identity(), lambda t: t.movedim(1, -1) + 1)):
+        assert audit(outside.double(), x, cyclic(6)).lost_at is None  # outside of the mask nothing counts
     again = nn.Sequential(layers[0], nn.ReLU(), HexagonMask(), layers[2]).double()
     assert audit(again, x, cyclic(6)).lost_at is None
 
@@ -288,13 +309,17 @@ def test_a_transformer_is_exact_with_channels_last_and_lost_at_its_positions():
     assert report(True).lost_at == "positions"
 
 
-def test_the_audit_leaves_a_model_as_it_was():
+def test_the_audit_leaves_a_model_and_its_input_as_they_were():
     model = nn.Sequential(LiftingConv(P4, 1, 2), GroupBatchNorm(2), nn.ReLU(inplace=True)).double()
     model[1].eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     audit(model, torch.randn(2, 1, 6, 6, dtype=torch.float64), cyclic(4))
     assert model.training and not model[1].training and not model[0]._forward_hooks
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    x = torch.randn(2, 1, 6, 6)
+    kept = x.clone()
+    assert audit(Functional(nn.Identity(), lambda t: t.mul_(2)), x, cyclic(4)).lost_at is None
+    assert torch.equal(x, kept)
 
 
 def test_the_table_names_the_first_layer_that_errs():
@@ -320,7 +345,7 @@ def test_the_error_of_a_layer_is_the_measured_one(rng):
     assert audit(model, x, space).rows == (
         AuditRow("model", "Plus", (2, 1, 8, 8), "square grid 8×8", 4, worst),
     )
-    assert audit(model, x, space).group == "C₄"
+    assert audit(model, x, space).group == "C₄" and type(audit(model, x, space).rows[0].error) is float
     assert audit(model, x, space, bound=0.99 * worst.expected).lost_at == "model"
     assert audit(model.half(), x.half(), space, bound=1.01 * worst.expected).lost_at is None
 
@@ -329,6 +354,7 @@ def test_the_error_of_a_layer_is_the_measured_one(rng):
     ("group", "shape", "reading", "elements"),
     [
         (cyclic(4), (1, 1, 8, 8), "square grid 8×8", 4),
+        (cyclic(2), (1, 1, 5, 5), "square grid 5×5", 2),  # the hexagonal grid knows C₂ too
         (dihedral(3), (1, 1, 1, 1), "hexagonal grid 1×1", 6),
         (cyclic(6), (1, 1, 1, 1), "hexagonal grid 1×1", 6),
         (octahedral(), (1, 1, 4, 4, 4), "cubic grid 4×4×4", 24),
@@ -369,6 +395,12 @@ def test_of_a_large_group_enough_is_tried_to_see_one_broken_shift(axis):
     assert pooled.lost_at is None and pooled.rows[0].elements > pooled.rows[1].elements > 1
 
 
+@pytest.mark.parametrize("n", [128, 129, 156])
+def test_of_more_than_128_elements_a_dozen_and_what_strides_leave_are_tried(n):
+    tried = {*range(0, n, n // 12)} | {d for d in range(1, n) if n % d == 0} if n > 128 else range(n)
+    assert audit(nn.Identity(), torch.randn(1, 1, n).double(), cyclic(n)).rows[0].elements == len(tried)
+
+
 class Functional(nn.Module):
     def __init__(self, layer, function):
         super().__init__()
@@ -385,8 +417,19 @@ def test_what_a_model_does_after_its_last_layer_is_audited_too():
     assert report.lost_at == "output"
     assert len(audit(Functional(nn.Identity(), lambda t: t), x, cyclic(4)).rows) == 1
     assert audit(Functional(nn.Identity(), torch.zeros_like), x, cyclic(4)).lost_at == "output"  # dead
+    lift = LiftingConv(P4, 1, 1).double()
+    assert audit(Functional(lift, lambda t: t[:, 0]), x, cyclic(4)).lost_at is None
+    assert audit(Functional(lift, lambda t: t[0, 0]), x, cyclic(4)).lost_at == "output"  # lost the batch
     noisy = Plus(torch.randn(6, 6)).double()  # what is done in place afterwards does not hide it
-    assert audit(Functional(noisy, torch.Tensor.zero_), x, cyclic(4)).lost_at == "layer"
+    assert audit(Functional(noisy, lambda t: t.fill_(1)), x, cyclic(4)).lost_at == "layer"
+
+
+def test_outputs_that_are_no_tensors_are_passed_over():
+    x = torch.randn(2, 6, 6)
+    first = audit(Functional(nn.GRU(6, 6, batch_first=True), lambda out: out[0]), x, cyclic(6))
+    assert [row.name for row in first.rows] == ["output"] and first.lost_at == "output"
+    pair = audit(Functional(nn.ReLU(), lambda t: (t, t)), x, cyclic(6))
+    assert [row.name for row in pair.rows] == ["layer"] and pair.lost_at is None
 
 
 @pytest.mark.parametrize(
@@ -397,7 +440,7 @@ def test_what_a_model_does_after_its_last_layer_is_audited_too():
         (lambda: Blueprint([nn.Identity()], head=nn.Identity()), "head: needs invariant_pooling"),
         (lambda: GlobalPool(4), "dimensions: got 4"),
         (lambda: GlobalPool(2)(torch.zeros(2, 3)), r"x: got shape \(2, 3\)"),
-        (lambda: audit(nn.Identity(), torch.zeros(2, 1, 8, 6), cyclic(4)), r"x: got shape \(2, 1, 8, 6\)"),
+        (lambda: audit(nn.Linear(5, 1), torch.zeros(2, 1, 8, 6), cyclic(4)), r"x: got shape \(2, 1, 8, 6\)"),
         (lambda: audit(nn.Identity(), torch.zeros(8, 8), torus(8)), r"x: got shape \(8, 8\)"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6).half(), cyclic(4)), "x: got torch.float16"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6), cyclic(5)), "group: acts on no domain"),

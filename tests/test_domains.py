@@ -129,6 +129,13 @@ def test_the_point_group_is_what_is_no_translation():
     assert np.array_equal(on_torus.product[::9, ::9], 9 * dihedral(4).product)
 
 
+@pytest.mark.parametrize("domain", DOMAINS, ids=repr)
+def test_dividing_by_the_translations_respects_products(domain):
+    group, point_group = domain.group, domain.point_group
+    turn = np.arange(len(group)) // (len(group) // len(point_group))
+    assert np.array_equal(turn[group.product], point_group.product[turn[:, None], turn])
+
+
 @pytest.mark.parametrize(
     ("domain", "points"),
     [

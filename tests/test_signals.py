@@ -111,10 +111,12 @@ def test_whole_numbers_are_moved_by_whole_matrices_and_refused_by_others():
     turned = SignalSpace(grid, [[[0, -1], [1, 0]]])
     skew = SignalSpace(hexagonal_grid(3, cyclic(6)), corners(cyclic(6)))
     mask = torch.from_numpy(skew.domain.mask)
-    for space, signal in ((skew, x * mask), (turned, x.bool()), (turned, x.to(torch.uint8))):
+    mirror = SignalSpace(square_grid(3, cyclic(2)), [[[1, 0.5], [0, -1]]])  # one entry is not whole
+    for space, signal in ((skew, x * mask), (mirror, x), (turned, x.bool()), (turned, x.to(torch.uint8))):
         with pytest.raises(TypeError, match=f"x: got {signal.dtype}"):
             space.act(1, signal)
-        assert space.act(1, signal.double()).any()  # the control
+        for dtype in (torch.float64, torch.complex128):
+            assert space.act(1, signal.to(dtype)).any()  # the control
 
 
 def test_gradients_pass_through_the_action():

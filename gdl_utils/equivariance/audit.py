@@ -121,7 +121,7 @@ def audit(
     if len(space.group) == 1:
         raise ValueError(f"group: {space.group.name} moves nothing, so there is nothing to measure")
     elements = _elements(space.group)
-    plain = _outputs(model, x)
+    plain = _outputs(model, x.clone())  # cloned, for the model may work in place
     moved = {g: _outputs(model, space.act(g, x)) for g in elements}
     rows, before = [], None
     for i, (name, layer, y) in enumerate(plain):
@@ -199,7 +199,7 @@ def _outputs(model: nn.Module, x: torch.Tensor) -> list[tuple[str, str, torch.Te
     def note(name: str) -> Callable:
         def hook(module, _, output):
             if isinstance(output, torch.Tensor):  # cloned, for the next layer may work in place
-                found.append((name, type(module).__name__, output.detach().clone()))
+                found.append((name, type(module).__name__, output.clone()))
 
         return hook
 
@@ -234,24 +234,24 @@ def _readings(domain: Domain, y: torch.Tensor, before: torch.Tensor | None):
             if len(shape) > d + 1 and shape[-d - 1] == len(turns) > 1:
                 axis, unfolded = "group axis", shape
             elif len(shape) == d + 2 and len(turns) > 1 and shape[1] % len(turns) == 0:
-                axis, unfolded = "group in channels", (len(y), -1, len(turns), *shape[2:])
+                axis, unfolded = "group in channels", (-1, len(turns), *shape[2:])
             if axis is not None:
                 lifted = SignalSpace(smaller, _lifted(smaller))
                 yield f"{name}, {axis}", _reshaped(unfolded, smaller), _acting(domain, lifted)
         fits = len(shape) == d + 2 and len(set(shape[1:-1])) == 1
         smaller = domain.resize(shape[1]) if fits else None
         if smaller is not None:
-            first = lambda t, shape=shape: t.reshape(shape).movedim(-1, 1)
-            yield f"{smaller.name}, channels last{words}", first, _acting(domain, SignalSpace(smaller))
+            masked = _reshaped(shape, smaller, last=True)
+            yield f"{smaller.name}, channels last{words}", masked, _acting(domain, SignalSpace(smaller))
         if len(turns) > 1 and len(shape) > 2 and shape[-1] == len(turns):
             yield f"group axis alone{words}", _reshaped(shape), _acting_on_axis(domain)
     yield "invariant", lambda t: t, lambda g, t: t
 
 
-def _reshaped(shape: tuple[int, ...], domain: Domain | None = None) -> Callable:
-    """Return the reading of an output: reshaped, and without what lies outside of the domain's mask."""
+def _reshaped(shape: tuple[int, ...], domain: Domain | None = None, *, last: bool = False) -> Callable:
+    """Return the reading of an output: reshaped, channels before space, without what lies outside of the domain's mask."""
     mask = 1 if domain is None else torch.from_numpy(domain.mask)
-    return lambda t: t.reshape(shape) * mask
+    return lambda t: (t.reshape(shape).movedim(-1, 1) if last else t.reshape(shape)) * mask
 
 
 def _lifted(domain: Domain) -> list:
@@ -263,8 +263,7 @@ def _lifted(domain: Domain) -> list:
 
 def _acting(domain: Domain, space: SignalSpace) -> Callable:
     """Return (g, t) ↦ g·t for elements g of the larger domain's group; None for a shift that the smaller one has not."""
-    mask, d = torch.from_numpy(space.domain.mask), len(domain.shape)
-    n, m = domain.shape[0], space.domain.shape[0]
+    d, n, m = len(domain.shape), domain.shape[0], space.domain.shape[0]
 
     def act(g: int, t: torch.Tensor) -> torch.Tensor | None:
         if len(space.group) != len(domain.group):  # a torus or a cycle, made smaller: element (turn, shifts)
@@ -273,7 +272,7 @@ def _acting(domain: Domain, space: SignalSpace) -> Callable:
             if any(step % (n // m) for step in steps):
                 return None
             g = turn * m**d + sum(step // (n // m) * m**k for k, step in enumerate(steps))
-        return space.act(g, t * mask)
+        return space.act(g, t)
 
     return act
 
