@@ -30,6 +30,11 @@ class Chapter:
     needs: str
     card: dict[str, str]
 
+    @property
+    def short_title(self):
+        """The title up to its colon."""
+        return self.title.partition(":")[0]
+
 
 def markdown(notebook):
     """All text of a notebook."""
@@ -91,9 +96,8 @@ class Map(FromChapters):
         for caption, files in parts(self.env.srcdir):
             yield from (f"**{caption}**", "", ":::::{grid} 1 1 2 2", ":gutter: 3", "")
             for chapter in map(read_chapter, files):
-                title = chapter.title.partition(":")[0]
                 yield from (
-                    f"::::{{grid-item-card}} [{title}]({chapter.name}.ipynb)",
+                    f"::::{{grid-item-card}} [{chapter.short_title}]({chapter.name}.ipynb)",
                     "",
                     chapter.question,
                     "",
@@ -111,8 +115,7 @@ class Needs(FromChapters):
         for _, files in parts(self.env.srcdir):
             for chapter in map(read_chapter, files):
                 needs = chapter.needs.removeprefix("You need ").removesuffix(".")
-                title = chapter.title.partition(":")[0]
-                yield from (f"[{title}]({chapter.name}.ipynb)", f": *Needs* {needs}.", "")
+                yield from (f"[{chapter.short_title}]({chapter.name}.ipynb)", f": *Needs* {needs}.", "")
                 yield from (f"  *Afterwards you can* {'; '.join(chapter.objectives)}.", "")
 
 

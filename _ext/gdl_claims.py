@@ -91,7 +91,7 @@ class Claims(SphinxDirective):
         parts = [f'<p class="gdl-tally">{escape(tally(found))}</p>', index(found)]
         for page, verdict in (found[id] for id in CLAIMS if id in found):
             env.note_dependency(env.doc2path(page))
-            chapter = read_chapter(env.doc2path(page)).title.partition(":")[0]
+            chapter = read_chapter(env.doc2path(page)).short_title
             target = f"{env.app.builder.get_relative_uri(env.docname, page)}#claim-{verdict['id']}"
             card = Verdict(**verdict)._repr_mimebundle_()["text/html"]
             link = f'<p class="gdl-source"><a href="{target}">See {verdict["id"]} measured in “{escape(chapter)}”</a></p>'

@@ -115,7 +115,7 @@ class Notation(SphinxDirective):
     def run(self):
         files = chapters(self.env.srcdir)
         formulas = {file.stem: formulas_of(file) for file in files}
-        titles = {file.stem: read_chapter(file).title.partition(":")[0] for file in files}
+        titles = {file.stem: read_chapter(file).short_title for file in files}
         text = ["| symbol | meaning | first in | in `gdl_utils` |", "|---|---|---|---|"]
         for symbols, meaning, code in notation(self.content):
             unused = [symbol for symbol in symbols if first_chapter(symbol, formulas) is None]

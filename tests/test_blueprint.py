@@ -486,3 +486,24 @@ def test_every_plane_group_is_exact_before_training_and_after(name):
     forget = lambda layer, inputs, y: y[:, :, [0, 0, *range(2, y.shape[2])]]
     model[2][0].register_forward_hook(forget)  # the control: one element does not turn its filter
     assert audit(model, x[:2], group).lost_at is not None
+
+
+def test_a_flattened_input_is_read_as_what_it_was_before():
+    x, dense = torch.randn(2, 1, 6, 6, dtype=torch.float64), nn.Linear(36, 3)
+    report = audit(nn.Sequential(nn.Flatten(), dense).double(), x, cyclic(4))
+    assert report.rows[0].reading == "square grid 6×6, flattened"
+    assert report.lost_at == "1"  # the dense layer is to blame, not the flattening
+    shuffled = Functional(nn.Flatten(), lambda t: t[:, torch.randperm(36)])
+    assert (
+        audit(shuffled, x, cyclic(4)).lost_at == "output"
+    )  # the control: what is flattened in another order is lost
+
+
+def test_a_model_without_tensors_is_refused():
+    with pytest.raises(ValueError, match="model: puts out no tensor"):
+        audit(Wordy(), torch.randn(2, 1, 6, 6), cyclic(4))
+
+
+class Wordy(nn.Module):
+    def forward(self, x):
+        return "words"

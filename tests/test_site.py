@@ -322,12 +322,19 @@ def test_claims_lead_to_their_cells(site, open_page):
     assert faults == []
 
 
+def unlinked_cards(page):
+    """Ids of the cards whose number does not lead to the card on the page of claims."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('div.gdl-claim')].map(card => card.id)
+        .filter(id => !document.querySelector(`#${id} p strong a[href="claims.html#${id}"]`))"""
+    )
+
+
 @every_chapter
 def test_cards_lead_to_the_page_of_claims(site, open_page, path):
     page, faults = open_page(site + path)
-    cards = page.locator("div.gdl-claim").all()
-    links = [card.locator("p strong a").get_attribute("href") for card in cards]
-    assert links == [f"claims.html#{card.get_attribute('id')}" for card in cards]
+    assert unlinked_cards(page) == []
+    links = [link.get_attribute("href") for link in page.locator("div.gdl-claim p strong a").all()]
     for link in links:
         page.goto(site + "book/" + link)
         assert page.locator(f"div.gdl-claim#{link.split('#')[1]}").count() == 1
@@ -393,6 +400,14 @@ def test_planted_fault_is_caught(open_page, tmp_path, fault):
         assert found == []
     else:
         assert any(word in line for line in found), found
+
+
+def test_card_that_leads_nowhere_is_caught(open_page):
+    page, _ = open_page("about:blank")
+    for target, faults in (("claims.html#claim-C06", []), ("claims.html#claim-C05", ["claim-C06"])):
+        number = f'<p><strong><a href="{target}">C06</a></strong></p>'
+        page.set_content(f'<div class="gdl-claim" id="claim-C06">{number}</div>')
+        assert unlinked_cards(page) == faults
 
 
 def test_player_that_says_nothing_is_caught(open_page, tmp_path):

@@ -94,7 +94,7 @@ def audit(
     Raises
     ------
     ValueError
-        If the shape of x does not fit the group, the group has one element only, or x is not in floating point.
+        If the shape of x does not fit the group, the group has one element only, x is not in floating point, or the model puts out no tensor.
 
     Notes
     -----
@@ -123,7 +123,9 @@ def audit(
     elements = _elements(space.group)
     plain = _outputs(model, x.clone())  # cloned, for the model may work in place
     moved = {g: _outputs(model, space.act(g, x)) for g in elements}
-    rows, before = [], None
+    if not plain:
+        raise ValueError("model: puts out no tensor, and no layer of it does, so there is nothing to measure")
+    rows, before = [], x
     for i, (name, layer, y) in enumerate(plain):
         best = None
         for reading, unfold, act in _readings(space.domain, y, before):
@@ -218,11 +220,11 @@ def _outputs(model: nn.Module, x: torch.Tensor) -> list[tuple[str, str, torch.Te
     return found
 
 
-def _readings(domain: Domain, y: torch.Tensor, before: torch.Tensor | None):
+def _readings(domain: Domain, y: torch.Tensor, before: torch.Tensor):
     """Yield (words, unfold, act) for each way in which the group may act on an output of this shape."""
     d, turns = len(domain.shape), domain.point_group
     shapes = [("", tuple(y.shape))]
-    if y.ndim == 2 and before is not None and y[0].numel() == before[0].numel():
+    if y.ndim == 2 and y[0].numel() == before[0].numel():
         shapes.append((", flattened", (len(y), *before.shape[1:])))
     for words, shape in shapes:
         fits = len(shape) > d and len(set(shape[-d:])) == 1
