@@ -1,5 +1,6 @@
-"""Layers that respect a group: convolutions, normalisation and pooling, sets, graphs, sequences, and what the solver found."""
+"""Layers that respect a group: convolutions, normalisation and pooling, sets, graphs, sequences, what the solver found, averages."""
 
+from gdl_utils.layers.averaging import averaged
 from gdl_utils.layers.convolutions import GroupConv, LiftingConv
 from gdl_utils.layers.graphs import Adjacency, EGNNLayer, GraphConv
 from gdl_utils.layers.linear import EquivariantLinear
@@ -31,6 +32,7 @@ __all__ = [
     "PolyphasePool",
     "SetAttention",
     "SetLinear",
+    "averaged",
     "chrono_",
     "spatial",
     "time_warped",
