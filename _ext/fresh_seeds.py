@@ -3,9 +3,9 @@
 python _ext/fresh_seeds.py                                           all notebooks, with seeds moved by 1000, 2000 and 3000
 python _ext/fresh_seeds.py book/priors.ipynb --offsets 500 12345     this one, with seeds moved by 500 and by 12345
 
-It prints which checks fail, exits with 1 if any does, and writes into book/fresh_seeds.json on how many of the moved seeds
-each claim held: its cell ran, and came to the verdict that the notebook has. The notebooks stay as they are. Offsets must lie
-further apart than a chapter's own seeds do, or they share some.
+It prints which checks fail, and exits with 1 if any does. With three offsets or more it writes into book/fresh_seeds.json on
+how many of the moved seeds each claim held: its cell ran, and came to the verdict that the notebook has. The notebooks stay as
+they are. Offsets must lie further apart than a chapter's own seeds do, or they share some.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from gdl_utils.claims import MIME
 
 RECORD = ROOT / "book" / "fresh_seeds.json"
 OFFSETS = [1000, 2000, 3000]
+ENOUGH = 3  # offsets, for the record
 PROCESSES = 2  # notebooks at a time
 TIMEOUT = 600  # seconds for one cell: the machine may be busy
 CHECK = re.compile(r"^\s*assert\b|\bcheck_claim\(|\bassert_equivariant\(", re.MULTILINE)
@@ -249,7 +250,7 @@ def main(argv=None):
                 total.update({key: found[key] for key in ("checks", "held", "failed")})
             if path.resolve() in ours:
                 entries[path.stem] = entry(args.offsets, all_found)
-    if entries:
+    if entries and len(args.offsets) >= ENOUGH:
         write_record(entries)
     offsets = ", ".join(map(str, args.offsets))
     print(

@@ -86,7 +86,9 @@ def all_seeds(found, records):
         return ""
     held = sum(record["claims"][id]["held"] == len(record["offsets"]) for record, id in counts)
     offsets = {tuple(record["offsets"]) for record, _ in counts}
-    by = f" by {', '.join(map(str, *offsets))}" if len(offsets) == 1 else ""
+    by = ""
+    if len(offsets) == 1:
+        by = " by " + " and ".join(", ".join(map(str, *offsets)).rsplit(", ", 1))
     return f" With all random seeds moved{by}, {held} of {len(counts)} verdicts came out the same each time."
 
 

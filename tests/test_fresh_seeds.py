@@ -21,6 +21,7 @@ from sklearn.utils import shuffle
 from gdl_utils.training import fit
 
 ROOT = Path(__file__).parents[1]
+ENOUGH = fresh_seeds.ENOUGH
 
 
 # Which seeds are moved
@@ -200,6 +201,7 @@ def book(tmp_path_factory):
 def record(book, tmp_path, monkeypatch):
     monkeypatch.setattr(fresh_seeds, "RECORD", tmp_path / "record.json")
     monkeypatch.setattr(fresh_seeds, "listed", lambda: [book])
+    monkeypatch.setattr(fresh_seeds, "ENOUGH", 2)
     return fresh_seeds.RECORD
 
 
@@ -242,12 +244,13 @@ def test_what_fails_on_moved_seeds_is_said_and_recorded(book, record, capsys):
     assert fresh_seeds.recorded(book) == found and book.read_bytes() == before
 
 
-def test_what_holds_always_passes_and_a_wrong_name_is_named(book, record, tmp_path, capsys):
+def test_what_holds_always_passes_and_a_wrong_name_is_named(book, record, tmp_path, monkeypatch, capsys):
     cells = nbformat.read(book, as_version=4).cells
     nbformat.write(new_notebook(cells=[*cells[:3], cells[7]]), path := tmp_path / "sound.ipynb")
-    assert fresh_seeds.main([str(path), "--offsets", "1000"]) == 0
+    monkeypatch.setattr(fresh_seeds, "listed", lambda: [path])
+    assert fresh_seeds.main(["--offsets", "1000"]) == 0  # all that are listed
     assert "3 of 3 checks hold, 0 cells fail" in capsys.readouterr().out
-    assert not record.exists()  # it is not one of the book's notebooks
+    assert not record.exists()  # one offset is not enough
     with pytest.raises(SystemExit):
         fresh_seeds.main([str(tmp_path / "sonud.ipynb")])
     assert "there is no " in (said := capsys.readouterr().err) and "sonud.ipynb" in said
@@ -264,7 +267,7 @@ def record_faults(path):
     claims = set().union(*map(fresh_seeds.verdicts, nbformat.read(path, as_version=4).cells))
     faults = [f"has {set(found['claims'])}, must have {claims}"] * (set(found["claims"]) != claims)
     number = len(found["offsets"])
-    few = number < 3 or len({0, *found["offsets"]}) != number + 1
+    few = number < ENOUGH or len({0, *found["offsets"]}) != number + 1
     faults += [f"offsets {found['offsets']}: there must be three or more, all different, none 0"] * few
     return faults + [
         f"{id}: {count} of {number}"
@@ -354,5 +357,5 @@ def test_a_card_says_on_how_many_moved_seeds_its_claim_held():
     ]
     assert gdl_claims.moved_seeds("C03", None) == "Not yet run with moved seeds."
     found = {**dict.fromkeys(claims, ("page", {})), "C06": ("other", {})}
-    assert "moved by 1, 2, 3, 2 of 3 verdicts came out the same" in gdl_claims.all_seeds(found, said)
+    assert "moved by 1, 2 and 3, 2 of 3 verdicts came out the same" in gdl_claims.all_seeds(found, said)
     assert gdl_claims.all_seeds({"C06": ("other", {})}, said) == ""
