@@ -32,7 +32,7 @@ PAGES := $(shell { find _config.yml _toc.yml pyproject.toml book gdl_utils _ext 
 READY := .venv/ready-$(PINS)
 BUILT := _build/html/.built-$(PAGES)
 RUN := .venv/bin/python -m
-NOTEBOOKS := $(wildcard book/*.ipynb)
+NOTEBOOKS := $(wildcard book/*.ipynb book/.template.ipynb)
 
 .PHONY: book test notebooks lab serve bench links clean help FORCE
 .DELETE_ON_ERROR:
