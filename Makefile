@@ -1,6 +1,7 @@
 # make book        build the book and say where it is
 # make test        check the code, run every notebook again, compare every number, test the site
 # make notebooks   run the notebooks, measure the exactness page, and store what they give
+# make handout     write the chapters without solutions and answers into handout/
 # make lab         open the notebooks in JupyterLab
 # make serve       show the built book at http://127.0.0.1:8000 (or PORT=…)
 # make bench       measure speed against a plain convolution and against peers, which it installs
@@ -34,7 +35,7 @@ BUILT := _build/html/.built-$(PAGES)
 RUN := .venv/bin/python -m
 NOTEBOOKS := $(wildcard book/*.ipynb book/.template.ipynb)
 
-.PHONY: book test notebooks lab serve bench links clean help FORCE
+.PHONY: book test notebooks handout lab serve bench links clean help FORCE
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -58,6 +59,9 @@ test: $(BUILT)
 notebooks: $(READY)
 	$(QUIETLY) .venv/bin/python _ext/notebooks.py execute $(NOTEBOOKS)
 	$(QUIETLY) .venv/bin/python _ext/exactness.py
+
+handout: $(READY)
+	@.venv/bin/python _ext/gdl_handout.py
 
 lab: $(READY)
 	.venv/bin/jupyter lab book
