@@ -10,8 +10,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from gdl_utils.figures import Player, polygon, segment
 
-UNIT, WIDTH, HEIGHT = 22, 440, 302  # pixels of the drawing: of one unit, and of all
-CROSS = np.array([WIDTH / 2, 106])  # the point about which is turned
+UNIT, WIDTH, HEIGHT = 22, 416, 302  # pixels of the drawing: of one unit, and of all
+CROSS = np.array([218, 106])  # the point about which is turned
 MOVE = np.array([-5.0, 0.0])  # five units to the left; y points down, as in the drawing
 PEN = 0.85  # half the width of the stroke
 

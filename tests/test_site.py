@@ -541,14 +541,14 @@ def test_the_opening_reads_as_a_3():
 
 def test_an_opening_with_a_fault_is_caught():
     good = two_orders()
-    frames = [polygon([[(0, 0), (440, 0), (440, 302)]], role) for role in ("signal", "moved")]
-    shifted = polygon([[(9, 0), (440, 0), (440, 302)]], "moved")
+    frames = [polygon([[(0, 0), (416, 0), (416, 302)]], role) for role in ("signal", "moved")]
+    shifted = polygon([[(9, 0), (416, 0), (416, 302)]], "moved")
     bad = {
         "does not start": replace(good, start=3),
         "0° the two differ": replace(good, frames=[frames[0] + shifted, *good.frames[1:]]),
         "end the two agree": replace(good, frames=[*good.frames[:-1], frames[0] + frames[1]]),
         "empty": replace(good, size=(640, 302)),
-        "-": replace(good, size=(400, 302)),
+        "-": replace(good, size=(380, 302)),
     }
     for word, player in bad.items():
         assert any(word in fault for fault in opening_player_faults(player)), word
