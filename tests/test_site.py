@@ -189,11 +189,17 @@ def small_print_faults(page):
     )
 
 
+def on_paper(page):
+    """Show a page as it is printed; two frames later its scripts have noticed."""
+    page.emulate_media(media="print")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def print_faults(page):
     """On paper, as wide as A4 between margins: code that is clipped, solutions, folded code, dark grounds and light ink."""
     page.set_viewport_size({"width": 718, "height": 1000})
     page.evaluate("document.querySelectorAll('details').forEach(e => e.open = false)")
-    page.emulate_media(media="print")
+    on_paper(page)
     return page.evaluate(
         r"""() => { const article = document.querySelector('.bd-article'), faults = []
         const shown = selector => [...article.querySelectorAll(selector)].filter(e => e.checkVisibility({contentVisibilityAuto: true}))
@@ -317,7 +323,7 @@ def test_page_weighs_little(site, open_page, path, record_property):
 @every_page
 def test_paper_has_no_navigation(site, open_page, path):
     page, _ = open_page(site + path, color_scheme="dark")
-    page.emulate_media(media="print")
+    on_paper(page)
     for part in (
         ".bd-sidebar-primary",
         ".bd-sidebar-secondary",
