@@ -203,7 +203,7 @@ def print_faults(page):
     return page.evaluate(
         r"""() => { const article = document.querySelector('.bd-article'), faults = []
         const shown = selector => [...article.querySelectorAll(selector)].filter(e => e.checkVisibility({contentVisibilityAuto: true}))
-        const light = color => { const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number); return a ? a * (r + g + b) / 3 + (1 - a) * 255 : null }
+        const light = color => { const [r, g, b, a = 1] = color.match(/[\d.]+/g).map(Number); return a ? a * (r + g + b) / 3 + (1 - a) * 255 : null }
         for (const e of shown('pre')) {
           if (e.scrollWidth > e.clientWidth + 1) faults.push('clipped: ' + e.textContent.trim().slice(0, 60))
           if (getComputedStyle(e).maxHeight != 'none') faults.push('cut off: ' + e.textContent.trim().slice(0, 60)) }
