@@ -3,6 +3,7 @@
 # make notebooks   run the notebooks, measure the exactness page, and store what they give
 # make fresh       run them with all random seeds moved, by 1000, 2000 and 3000 (or OFFSETS="…"), and say
 #                  which checks do not hold; only some of them with CHAPTERS="priors cnns"
+# make handout     write the chapters without solutions and answers into handout/
 # make lab         open the notebooks in JupyterLab
 # make serve       show the built book at http://127.0.0.1:8000 (or PORT=…)
 # make bench       measure speed against a plain convolution and against peers, which it installs
@@ -37,9 +38,9 @@ PAGES := $(shell { find _config.yml _toc.yml pyproject.toml book gdl_utils _ext 
 READY := .venv/ready-$(PINS)
 BUILT := _build/html/.built-$(PAGES)
 RUN := .venv/bin/python -m
-NOTEBOOKS := $(wildcard book/*.ipynb)
+NOTEBOOKS := $(wildcard book/*.ipynb book/.template.ipynb)
 
-.PHONY: book test notebooks fresh lab serve bench links clean help FORCE
+.PHONY: book test notebooks fresh handout lab serve bench links clean help FORCE
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -66,6 +67,9 @@ notebooks: $(READY)
 
 fresh: $(READY)
 	$(QUIETLY) .venv/bin/python _ext/fresh_seeds.py $(CHAPTERS:%=book/%.ipynb) $(if $(OFFSETS),--offsets $(OFFSETS))
+
+handout: $(READY)
+	@.venv/bin/python _ext/gdl_handout.py
 
 lab: $(READY)
 	.venv/bin/jupyter lab book

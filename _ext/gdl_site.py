@@ -8,8 +8,10 @@ out: no button, no sitemap, and never an address that somebody made up.
 import os
 import re
 import subprocess
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import nbformat
 from docutils import nodes
 
 GITHUB = re.compile(
@@ -67,6 +69,44 @@ def colab_from_its_branch(app, pagename, templatename, context, doctree):
                 button["url"] = re.sub(r"/blob/[^/]+/", "/blob/colab/", button["url"])
 
 
+def how_to_get_it(notebook, known):
+    """A first cell for a notebook that stands alone: where its package comes from, and the files that it reads."""
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    if known:
+        address = f"https://github.com/{known}"
+        text = f"it with `%pip install git+{address}`, in a cell of its own."
+        whole = f"`git clone {address}`"
+    else:
+        text = "it with `pip install .` in a copy of the book's repository."
+        whole = "a copy of the repository"
+    text = f"**Before you run this.** The notebook needs `gdl_utils`, the package of the book that it is from. Install {text}"
+    if "../" in code:
+        text += f" It also reads files of the book, and finds them in {whole}: open it there, in the folder `book`."
+    return nbformat.v4.new_markdown_cell(text, id="how-to-get-it")
+
+
+def say_how_to_get_it(app, error):
+    """Put that cell first in each notebook that the pages offer for download. The sources stay as they are."""
+    if error is not None or app.builder.format != "html":
+        return
+    known = repository(app.srcdir)
+    for path in sorted(Path(app.outdir, "_sources").rglob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        cell = how_to_get_it(notebook, known)
+        notebook.cells = [cell, *(old for old in notebook.cells if old.get("id") != cell.id)]
+        text = nbformat.writes(notebook).rstrip("\n") + "\n"
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def number_exercises_by_chapter(app, env):
+    """Let each chapter's exercises begin at 1, as they do in JupyterLab: sphinx_exercise counts through the whole book."""
+    for numbers in env.toc_fignumbers.values():
+        exercises = numbers.get("exercise", {})
+        for k, id in enumerate(sorted(exercises, key=exercises.get), start=1):
+            exercises[id] = (k,)
+    return []
+
+
 def entries_as_list(app, doctree, docname):
     """Make the bibliography a plain list: the roles that docutils gives a citation are no longer allowed, and its labels
     say nothing where the text cites by author and year."""
@@ -99,5 +139,7 @@ def setup(app):
             app.setup_extension(extension)
     app.connect("config-inited", configure, priority=100)  # before the theme reads its options
     app.connect("doctree-resolved", entries_as_list)
+    app.connect("env-get-updated", number_exercises_by_chapter, priority=900)  # after all have been counted
+    app.connect("build-finished", say_how_to_get_it)
     app.connect("html-page-context", colab_from_its_branch, priority=900)  # after the theme made its buttons
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

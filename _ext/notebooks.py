@@ -2,6 +2,7 @@
 
 python _ext/notebooks.py execute book/*.ipynb    run each one, then replace it, or leave it untouched; of those that are
                                                  in the table of contents, write time and memory into book/running.md
+python _ext/notebooks.py tidy book/*.ipynb       normalise each one without running it
 python _ext/notebooks.py check book/*.ipynb      name those that are not normalised; exit 1 if there are any
 """
 
@@ -47,6 +48,9 @@ def normalise(notebook):
     for cell in notebook.cells:
         if "remove-output" in cell.metadata.get("tags", []) and cell.cell_type == "code":
             cell.outputs = []  # its count stays: nbval takes a cell without one for a cell that never ran
+        if "solution" in cell.metadata.get("tags", []) and cell.cell_type == "code":
+            # JupyterLab folds both; the site has a fold of its own round the whole solution.
+            cell.metadata["jupyter"] = {"outputs_hidden": True, "source_hidden": True}
     return notebook
 
 
@@ -163,6 +167,11 @@ def main(command=None, *paths):
             page = RUNNING.read_text(encoding="utf-8")
             RUNNING.write_text(with_rows(page, known), encoding="utf-8", newline="\n")
         return 0 if all(measured.values()) else 1
+    if command == "tidy" and paths:
+        for path in paths:
+            text = serialise(nbformat.read(path, as_version=nbformat.NO_CONVERT))
+            path.write_text(text, encoding="utf-8", newline="\n")
+        return 0
     if command == "check" and paths:
         bad = [path for path in paths if not is_normalised(path)]
         for path in bad:

@@ -1,5 +1,7 @@
 """The blueprint and the audit: three symmetries in one frame, a planted plain layer named, shapes read as they are meant."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 import torch
@@ -329,12 +331,23 @@ def test_the_table_names_the_first_layer_that_errs():
         AuditRow("head", "Linear", (2,), "invariant", 4, 1.234),
     )
     assert str(Audit(rows, "Z₈²", 1e-12)).splitlines() == [
-        "layer          output  read as    elements  error",
-        "0      Conv2d  4×8×8   torus 8×8  16        ≤ 1e-12",
-        "1      Plain   4×8×8   torus 8×8  4         0.25  <- lost here",
-        "head   Linear  1       invariant  4         1.2",
+        "layer  error               output  read as                 kind",
+        "0      ≤ 1e-12             4×8×8   torus 8×8; 16 elements  Conv2d",
+        "1      0.25  <- lost here  4×8×8   torus 8×8; 4 elements   Plain",
+        "head   1.2                 1       invariant               Linear",
     ]
     assert Audit(rows, "Z₈²", 1e-12).lost_at == "1" and Audit(rows[:1], "Z₈²", 1e-12).lost_at is None
+
+
+def test_the_table_in_a_notebook_says_the_same():
+    rows = (
+        AuditRow("<0>", "Conv2d", (2, 4, 8, 8), "torus 8×8", 16, 0.25),
+        AuditRow("1", "ReLU", (2, 4), "invariant", 16, 0.0),
+    )
+    html = Audit(rows, "Z₈²", 1e-12)._repr_html_()
+    table = [[cell.text for cell in row] for row in ElementTree.fromstring(html).iter("tr")]
+    assert table[1] == ["<0>", "0.25  <- lost here", "4×8×8", "torus 8×8; 16 elements", "Conv2d"]
+    assert table[0][:2] == ["layer", "error"] and table[2] == ["1", "≤ 1e-12", "4", "invariant", "ReLU"]
 
 
 def test_the_error_of_a_layer_is_the_measured_one(rng):

@@ -6,7 +6,6 @@ Each check takes a notebook and returns what is wrong with it. The last part of 
 import ast
 import re
 import sys
-import textwrap
 from collections import Counter
 from copy import deepcopy
 from pathlib import Path
@@ -23,11 +22,14 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "_ext"))
 
 from gdl_claims import MIME, verdict_in
+from gdl_handout import handout
+from gdl_handout import main as write_handouts
 from notebooks import RUNNING, is_normalised, listed, rows_of, serialise, with_rows
 
 NOTEBOOKS = sorted(path for path in (ROOT / "book").rglob("*.ipynb") if not path.name.startswith(("_", ".")))
 CHAPTERS = [path for path in NOTEBOOKS if path.stem in {claim.chapter for claim in CLAIMS.values()}]
 LONGEST_CELL = 20
+LONGEST_LINE = 84  # of what a cell prints: as many characters as code has, and as the page has room for
 WORDS = 1500, 3500  # of a chapter's prose; exercises' solutions count too, as a reader reads them
 MACHINE_PATH = re.compile(r"(?<![\w/.:-])(?:/home/|/root/|/tmp/|/Users/|/private/|/mnt/|[A-Z]:\\)\S*")
 FIGURE_WORDS = re.compile(r"^(an? |the )?(figure|image|picture|plot|photo)( of)?\b[^a-z]*", re.IGNORECASE)
@@ -182,6 +184,34 @@ def length_faults(notebook):
     ]
 
 
+def line_faults(notebook):
+    """Printed lines that a page at 1280 px cannot show in one line; what must be compared belongs into a table."""
+    faults = []
+    for cell, output in outputs(notebook):
+        data = output.get("data", {})
+        text = output.get("text", "")
+        if not {"text/html", "text/markdown"} & data.keys() and not any(m.startswith("image/") for m in data):
+            text += data.get("text/plain", "")
+        faults += [
+            f"{cell.id}: {len(line)} characters: {line[:60]}"
+            for line in text.splitlines()
+            if len(line) > LONGEST_LINE
+        ]
+    return faults
+
+
+def opening_faults(notebook):
+    """A chapter opens with its question and a picture: at most one folded bar of code stands between the two."""
+    folded = 0
+    for cell in notebook.cells:
+        data = [output.get("data", {}) for output in cell.get("outputs", [])]
+        folded += "hide-input" in tags(cell)
+        drawn = any("image/png" in d or 'class="gdl-player"' in d.get("text/html", "") for d in data)
+        if drawn or "![" in cell.source or "{figure}" in cell.source:
+            return [f"{folded} folded bars of code before the opening picture"] * (folded > 1)
+    return ["no picture"]
+
+
 def id_faults(notebook):
     return [
         f"cell id {id!r} appears {n} times"
@@ -261,7 +291,7 @@ def toc_faults(toc, folder):
 
 ONE_NOTEBOOK = [
     *(execution_faults, output_faults, alt_faults, ignored_output_faults, claim_faults),
-    *(length_faults, id_faults),
+    *(length_faults, line_faults, id_faults),
 ]
 
 # The book
@@ -278,6 +308,11 @@ def test_there_are_chapters():
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_has_its_length(path):
     assert prose_faults(read(path)) == []
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_opens_with_a_picture(path):
+    assert opening_faults(read(path)) == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -312,21 +347,85 @@ def test_page_has_alt_texts(path):
     assert markdown_alt_faults(path.read_text(encoding="utf-8")) == []
 
 
-def test_a_handout_has_exercises_and_no_solutions(tmp_path, monkeypatch):
+def of_solutions(notebook):
+    """Ids of the cells that are a solution, or a part of one in words, and the words of all answers."""
+    cells = [c.id for c in notebook.cells if "solution" in tags(c) or "{solution-" in c.source]
+    return cells + [
+        c.id for c in notebook.cells if re.search(r"\{admonition\} Answer|:class:.*dropdown", c.source)
+    ]
+
+
+def names(cells):
+    """Names that the cells' code sets, and names that it reads."""
+    sources = [re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE) for cell in cells]
+    found = [node for source in sources for node in ast.walk(ast.parse(source))]
+    written = {n.id for n in found if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    written |= {n.name for n in found if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    return written, {n.id for n in found if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def handout_faults(whole, handed):
+    """What a handout has that it should not have, and what it lacks."""
+    faults = of_solutions(handed)
+    count = lambda notebook: "".join(cell.source for cell in notebook.cells).count("{exercise-start}")
+    faults += [f"{count(handed)} exercises of {count(whole)}"] * (count(handed) != count(whole))
+    kept = [cell.id for cell in handed.cells]
+    left_out = [cell for cell in code_cells(whole) if cell.id not in kept]
+    faults += [f"{cell.id} is missing" for cell in left_out if "solution" not in tags(cell)]
+    (written, read_), (in_solutions, _) = names(code_cells(handed)), names(left_out)
+    faults += [f"{name} is set in a solution only" for name in sorted(read_ & (in_solutions - written))]
+    text = "\n".join(cell.source for cell in handed.cells)
+    return faults + ["an open fence"] * (len(re.findall("^```", text, re.MULTILINE)) % 2)
+
+
+@pytest.fixture(scope="module")
+def handouts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("handouts") / "handout"
+    assert write_handouts(folder) == 0
+    return folder
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_handout_has_exercises_and_no_solutions(handouts, path):
+    whole, handed = read(path), read(handouts / path.name)
+    assert of_solutions(whole) and handout_faults(whole, handed) == []
+    assert all((handouts / page).exists() for page in re.findall(r"\]\((\w+\.\w+)", str(handed)))
+
+
+def test_a_handout_says_what_its_chapter_says():
+    words = "Before.\n\n```{solution-start} a\n:class: dropdown\n```\n\nSo."
+    cells = [
+        new_markdown_cell(words, id="a"),
+        new_code_cell("x = 1", id="b", metadata={"tags": ["solution"]}, outputs=[stream("1")]),
+        new_markdown_cell("More.", id="c"),
+        new_markdown_cell("```{solution-end}\n```\n\n```{exercise-start} B\n```\n\nTry.", id="d"),
+        new_code_cell("y = 2", id="e"),
+        new_markdown_cell("```{admonition} Answer\n:class: dropdown\n\nYes.\n```\n\nGo on.\n\n"
+        "```{admonition} Stay\n:class: tip\nIt stays.\n```", id="f"),
+    ]  # fmt: skip
+    handed = handout(new_notebook(cells=deepcopy(cells)))
+    assert [(cell.id, cell.source) for cell in handed.cells] == [
+        ("a", "Before."),
+        ("d", "```{exercise-start} B\n```\n\nTry."),
+        ("e", "y = 2"),
+        ("f", "Go on.\n\n```{admonition} Stay\n:class: tip\nIt stays.\n```"),
+    ]
+    whole = new_notebook(cells=cells)
+    assert handout_faults(whole, handed) == []
+    assert "a" in handout_faults(whole, whole) and "f" in handout_faults(whole, whole)
+    handed.cells[2].source = "y = x"
+    assert handout_faults(whole, handed) == ["x is set in a solution only"]
+    handed.cells = handed.cells[:1]
+    assert handout_faults(whole, handed) == ["0 exercises of 1", "e is missing"]
+    with pytest.raises(ValueError, match="does not end"):
+        handout(new_notebook(cells=cells[:3]))
+    with pytest.raises(ValueError, match="b: tagged as a solution"):
+        handout(new_notebook(cells=cells[1:2]))
+
+
+def test_the_teachers_page_names_the_target():
     page = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)\n  ```", page, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "book").mkdir()
-    for path in CHAPTERS:
-        (tmp_path / "book" / "symmetry.ipynb").write_bytes(path.read_bytes())
-        exec(textwrap.dedent(block), {})
-        whole, handout = (
-            "".join(cell.source for cell in read(file).cells)
-            for file in (path, tmp_path / "symmetry_handout.ipynb")
-        )
-        assert whole.count("{exercise-start}") == handout.count("{exercise-start}") >= 3
-        assert "{solution-" in whole and "{solution-" not in handout
-        assert not any("solution" in tags(cell) for cell in read(tmp_path / "symmetry_handout.ipynb").cells)
+    assert "make handout" in page and "nbformat" not in page
 
 
 def cost_faults(page, names):
@@ -400,7 +499,9 @@ def good_notebook():
 
 
 def test_good_notebook_has_no_fault():
-    assert [fault for check in [*ONE_NOTEBOOK, prose_faults] for fault in check(good_notebook())] == []
+    assert [
+        fault for check in [*ONE_NOTEBOOK, prose_faults, opening_faults] for fault in check(good_notebook())
+    ] == []
 
 
 def stream(text, name="stdout"):
@@ -427,6 +528,11 @@ def falsify(mime, old, new):
         data[mime] = eval(repr(data[mime]).replace(old, new))
 
     return spoil
+
+
+def two_bars(notebook):
+    for cell in notebook.cells[1:3]:
+        cell.metadata["tags"] = ["hide-input"]
 
 
 ERROR = new_output("error", ename="ValueError", evalue="no", traceback=[])
@@ -473,6 +579,13 @@ PLANTED = {
     "text says otherwise": (claim_faults, falsify("text/plain", "0.4", "0.9")),
     "json says otherwise": (claim_faults, falsify(MIME, "0.4", "0.9")),
     "verdict not put out": (claim_faults, plant(5, outputs=[])),
+    "wide print": (line_faults, plant(1, outputs=[stream("short\n" + "x" * 85)])),
+    "wide value": (
+        line_faults,
+        plant(1, outputs=[new_output("execute_result", data={"text/plain": "x" * 85})]),
+    ),
+    "no picture": (opening_faults, plant(2, outputs=[])),
+    "two bars": (opening_faults, two_bars),
     "long cell": (length_faults, plant(1, source="x = 1\n" * 21)),
     "one id twice": (id_faults, plant(1, id="figure")),
     "too short": (prose_faults, plant(0, source="Words. " * 1400)),
@@ -493,7 +606,7 @@ def test_planted_fault_is_caught(fault):
     assert check(notebook) != []
 
 
-@pytest.mark.parametrize("change", ["none", "language", "timing", "live output", "spaces"])
+@pytest.mark.parametrize("change", ["none", "language", "timing", "live output", "shown", "spaces"])
 def test_notebook_that_is_not_normalised_is_caught(tmp_path, change):
     notebook, path = good_notebook(), tmp_path / "chapter.ipynb"
     text = serialise(notebook)
@@ -502,6 +615,10 @@ def test_notebook_that_is_not_normalised_is_caught(tmp_path, change):
         notebook.metadata.language_info = {"name": "python", "version": "3.11.2"}
     if change == "timing":
         notebook.cells[1].metadata.execution = {"iopub.execute_input": "2020-01-01T00:00:00Z"}
+    if change == "shown":  # in JupyterLab, under the folded source of a solution
+        notebook.cells[1].metadata = nbformat.from_dict(
+            {"tags": ["solution"], "jupyter": {"source_hidden": True}}
+        )
     if change == "live output":
         notebook.cells[6].outputs = [stream("moved")]
     path.write_text(nbformat.writes(notebook) + ("\n\n" if change == "spaces" else "\n"), encoding="utf-8")

@@ -115,6 +115,20 @@ def test_the_audit_chart_says_when_fewer_elements_are_left_and_shares_equal_name
     assert [len([t for t in ax.get_yticklabels() if t.get_text()]) for ax in axes] == [3, 2]
 
 
+@pytest.mark.parametrize(
+    ("count", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (3, 1, 3), (4, 2, 2), (5, 3, 2)]
+)
+def test_the_audit_chart_has_few_panels_a_row(count, rows, columns):
+    audits = {
+        f"{k}": Audit((AuditRow(f"layer {k}", "Layer", (1, 4), "invariant", 4, 0.0),), "C₄", 1e-12)
+        for k in range(count)
+    }
+    axes = audit_chart(audits).axes
+    assert [ax.get_title() for ax in axes] == list(audits)
+    grid = axes[0].get_gridspec()
+    assert (grid.nrows, grid.ncols) == (rows, columns)
+
+
 def player(**changes):
     parts = {
         "frames": [segment((0, 0), (x, 10), "signal") for x in (0, 10)],

@@ -86,7 +86,7 @@ def sources():
 
 def code_of_users():
     """All code that uses the package: in notebooks, the README, experiments, benchmarks and the site's extensions."""
-    notebooks = [path for path in (ROOT / "book").glob("*.ipynb") if not path.name.startswith("_")]
+    notebooks = [path for path in (ROOT / "book").glob("*.ipynb") if not path.name.startswith(".")]
     cells = [cell for path in notebooks for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
     texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     texts += re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)

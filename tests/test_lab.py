@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from notebooks import serialise
 from PIL import Image, ImageDraw
 
 from gdl_utils.figures import Player, segment, text
@@ -41,7 +42,12 @@ CODE += ["display(FloatSlider())\nImage('dark_on_nothing.png')", "1 / 0", "'neve
 
 def write(folder):
     """The notebooks: the chapter to run and to look at, the latter without pictures too, and the one with faults."""
-    chapter, cells = CHAPTER.read_text(encoding="utf-8"), [new_markdown_cell(RAW), *map(new_code_cell, CODE)]
+    chapter = serialise(nbformat.read(CHAPTER, as_version=4))
+    cells = [new_markdown_cell(RAW), *map(new_code_cell, CODE)]
+    shown = new_code_cell(
+        "print('shown')", metadata={"tags": ["solution"], "jupyter": {"source_hidden": True}}
+    )
+    cells.insert(2, shown)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     files = {
         "chapter.ipynb": chapter,
@@ -157,6 +163,23 @@ def markdown_faults(page):
     return faults + [f"no {kind}" for kind in kinds if not page.locator(f".myst {kind}").count()]
 
 
+def solution_faults(page):
+    """Solutions whose source or output is open."""
+    cells = page.evaluate(
+        """jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.getMetadata('tags')?.includes('solution'))
+        .map(cell => [cell.model.id, cell.inputHidden, cell.outputHidden, cell.outputArea.widgets.length])"""
+    )
+    faults = [f"the source of {id} is open" for id, source, _, _ in cells if not source]
+    faults += [f"the output of {id} is open" for id, _, output, n in cells if not output and n]
+    return faults or ["there is no solution"] * (not cells)
+
+
+def exercise_numbers(page):
+    """The numbers of exercises, as JupyterLab counts them."""
+    words = " ".join(page.locator(".myst aside.myst-exercise").all_text_contents())
+    return [int(number) for number in re.findall(r"Start of Exercise\s+(\d+)", words)]
+
+
 def player_faults(player):
     """What stays when the slider is moved from the keyboard."""
     slider = player.locator("input")
@@ -240,6 +263,15 @@ def test_markdown_is_rendered(chapter):
     assert markdown_faults(chapter[0]) == []
 
 
+def test_solutions_are_folded_with_their_outputs(chapter):
+    assert solution_faults(chapter[0]) == []
+
+
+def test_exercises_have_the_numbers_that_they_have_on_the_site(chapter):
+    numbers = exercise_numbers(chapter[0])
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= 3
+
+
 def test_player_moves(chapter):
     assert player_faults(chapter[0].locator("figure.gdl-player")) == []
 
@@ -266,6 +298,10 @@ def test_cell_that_raises_is_caught(planted):
 
 def test_raw_markdown_is_caught(planted):
     assert {"```", "{admonition}", ":class:", "no .katex"} <= set(markdown_faults(planted))
+
+
+def test_open_solution_is_caught(planted):
+    assert [fault.split()[1] for fault in solution_faults(planted)] == ["output"]
 
 
 def test_dead_sliders_are_caught(planted):

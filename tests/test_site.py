@@ -3,20 +3,29 @@
 Each check is a function that returns a list of faults. The last part of this file plants a fault for each of them.
 """
 
+import base64
 import contextlib
 import gzip
 import io
 import re
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import axe_playwright_python
+import nbformat
+import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from gdl_opening import two_orders
+from gdl_site import how_to_get_it, repository
+from PIL import Image, ImageDraw
+from sklearn.datasets import load_digits
+
+from gdl_utils.figures import polygon
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
@@ -146,6 +155,82 @@ def axe_faults(page):
     ]
 
 
+OPEN_ALL = """document.querySelectorAll('details').forEach(e => e.open = true)
+document.querySelectorAll('.toggle-hidden').forEach(e => e.classList.remove('toggle-hidden'))"""
+BLOCKS = ".bd-article :is(pre, .cell_output .output, .gdl-claim, .pst-scrollable-table-container, div.math)"
+LONGEST_LINE = 84  # of code, as the formatter has it, and of what is printed
+
+
+def sideways_faults(page):
+    """Blocks that scroll sideways, all folds opened; and lines that need not be wrapped and are."""
+    page.evaluate(OPEN_ALL)
+    faults = page.evaluate(
+        """selector => [...document.querySelectorAll(selector)]
+        .filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1 && !e.matches('.output:has(pre)'))
+        .map(e => 'scrolls: ' + e.textContent.trim().slice(0, 80))""",
+        BLOCKS,
+    )
+    page.add_style_tag(content=".bd-article pre { white-space: pre !important; }")
+    return faults + page.evaluate(
+        """longest => [...document.querySelectorAll('.bd-article :is(.cell_input, .cell_output) pre')].flatMap(e => {
+        const style = getComputedStyle(e), room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)
+        const ruler = Object.assign(document.createElement('span'), {textContent: 'x'.repeat(longest)})
+        e.append(ruler); const wide = ruler.getBoundingClientRect().width; ruler.remove()
+        return e.checkVisibility() && wide > room + 1 ? ['no room for ' + longest + ' characters: ' + e.textContent.slice(0, 60)] : [] })""",
+        LONGEST_LINE,
+    )
+
+
+def small_print_faults(page):
+    """Figures that are drawn so much smaller than they were made that their words, of 11 points at 110 dpi, shrink below 10 px."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('.cell_output img')].filter(e => e.checkVisibility() && e.width / e.naturalWidth < 0.6)
+        .map(e => Math.round(100 * e.width / e.naturalWidth) + ' % of its size: ' + e.alt.slice(0, 80))"""
+    )
+
+
+def on_paper(page):
+    """Show a page as it is printed; two frames later its scripts have noticed."""
+    page.emulate_media(media="print")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def print_faults(page):
+    """On paper, as wide as A4 between margins: code that is clipped, solutions, folded code, dark grounds and light ink."""
+    page.set_viewport_size({"width": 718, "height": 1000})
+    page.evaluate("document.querySelectorAll('details').forEach(e => e.open = false)")
+    on_paper(page)
+    return page.evaluate(
+        r"""() => { const article = document.querySelector('.bd-article'), faults = []
+        const shown = selector => [...article.querySelectorAll(selector)].filter(e => e.checkVisibility({contentVisibilityAuto: true}))
+        const light = color => { const [r, g, b, a = 1] = color.match(/[\d.]+/g).map(Number); return a ? a * (r + g + b) / 3 + (1 - a) * 255 : null }
+        for (const e of shown('pre')) {
+          if (e.scrollWidth > e.clientWidth + 1) faults.push('clipped: ' + e.textContent.trim().slice(0, 60))
+          if (getComputedStyle(e).maxHeight != 'none') faults.push('cut off: ' + e.textContent.trim().slice(0, 60)) }
+        for (const e of shown('.solution, .admonition.dropdown, .tag_solution')) faults.push('a solution: ' + e.textContent.trim().slice(0, 60))
+        for (const e of shown('details.hide > summary, .copybtn, .toggle-button')) faults.push('a button: ' + e.textContent.trim())
+        for (const e of article.querySelectorAll('details.hide pre'))
+          if (!e.closest('.solution') && (!e.checkVisibility() || !e.getBoundingClientRect().height)) faults.push('folded: ' + e.textContent.trim().slice(0, 60))
+        for (const e of [document.documentElement, document.body, ...shown('*')]) {
+          if (e.closest('svg, mjx-container')) continue
+          const style = getComputedStyle(e), ground = light(style.backgroundColor), ink = light(style.color)
+          if (ground !== null && ground < 200) faults.push('a dark ground: ' + e.outerHTML.slice(0, 80))
+          if ([...e.childNodes].some(n => n.nodeType == 3 && n.data.trim()) && ink > 150 && !e.closest('.sd-btn'))
+            faults.push('light ink: ' + e.outerHTML.slice(0, 80)) }
+        return [...new Set(faults)] }"""
+    )
+
+
+def first_screen_faults(page):
+    """Where the first picture is a player: its picture and slider must be in the first screen."""
+    return page.evaluate(
+        """() => { const first = document.querySelector('.bd-article :is(.cell_output img, figure.gdl-player)')
+        if (!first?.matches('figure')) return []
+        return [...first.querySelectorAll('svg, input, figcaption')].filter(e => e.getBoundingClientRect().bottom > window.innerHeight)
+          .map(e => e.tagName + ' ends at ' + Math.round(e.getBoundingClientRect().bottom) + ' of ' + window.innerHeight) }"""
+    )
+
+
 def lightness(locator):
     """Pixel values, sorted dark to light, of an element as it is drawn."""
     image = Image.open(io.BytesIO(locator.screenshot())).convert("L")
@@ -169,6 +254,26 @@ def test_phone_does_not_scroll_sideways(site, open_page, path):
     for width in (390, 360):
         page.set_viewport_size({"width": width, "height": 740})
         assert overflow_faults(page) == []
+
+
+@every_page
+def test_nothing_scrolls_sideways_on_a_laptop(site, open_page, path):
+    page, _ = open_page(site + path, viewport={"width": 1280, "height": 720})
+    assert overflow_faults(page) + sideways_faults(page) == []
+
+
+@every_page
+def test_a_player_that_opens_a_page_is_in_the_first_screen(site, open_page, path):
+    page, _ = open_page(site + path, viewport={"width": 1280, "height": 720})
+    assert first_screen_faults(page) == []
+
+
+@every_page
+def test_page_has_an_icon(site, open_page, path):
+    page, _ = open_page(site + path)
+    icon = page.locator("link[rel~=icon]").get_attribute("href")
+    answer = page.request.get(urljoin(page.url, icon))
+    assert answer.ok and answer.headers["content-type"].startswith("image/svg")
 
 
 @every_page
@@ -218,7 +323,7 @@ def test_page_weighs_little(site, open_page, path, record_property):
 @every_page
 def test_paper_has_no_navigation(site, open_page, path):
     page, _ = open_page(site + path, color_scheme="dark")
-    page.emulate_media(media="print")
+    on_paper(page)
     for part in (
         ".bd-sidebar-primary",
         ".bd-sidebar-secondary",
@@ -232,7 +337,49 @@ def test_paper_has_no_navigation(site, open_page, path):
     assert max(map(int, re.findall(r"\d+", color)[:3])) < 100, "light ink on white paper"
 
 
+@every_page
+def test_paper_is_light_and_whole_and_keeps_the_solutions(site, open_page, path):
+    page, _ = open_page(site + path, color_scheme="dark")
+    assert print_faults(page) == []
+
+
 # Chapters
+
+
+@every_chapter
+def test_figures_are_large_enough(site, open_page, path):
+    page, _ = open_page(site + path, viewport={"width": 1280, "height": 720})
+    assert small_print_faults(page) == []
+
+
+@every_chapter
+def test_exercises_count_from_one(site, open_page, path):
+    page, _ = open_page(site + path)
+    title = lambda kind: page.locator(f".{kind} > .admonition-title").all_inner_texts()
+    numbers = [int(re.search(r"Exercise (\d+)", words)[1]) for words in title("exercise")]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert [int(re.search(r"Exercise (\d+)", words)[1]) for words in title("solution")] == numbers
+
+
+@every_chapter
+def test_a_downloaded_notebook_says_how_to_get_its_package(site, open_page, path):
+    page, _ = open_page(site + path)
+    link = page.locator("a.btn-download-source-button").get_attribute("href")
+    got = nbformat.reads(page.request.get(urljoin(page.url, link)).text(), as_version=4)
+    nbformat.validate(got)
+    source = nbformat.read(ROOT / Path(path).with_suffix(".ipynb"), as_version=4)
+    assert got.cells[0] == how_to_get_it(source, repository(ROOT)) and got.cells[1:] == source.cells
+
+
+@pytest.mark.parametrize("known", [None, "someone/a-book"])
+@pytest.mark.parametrize("code", ["import torch", "open('../experiments/x.json')"])
+def test_the_first_cell_names_no_address_that_nobody_gave(known, code):
+    cell = how_to_get_it(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), known)
+    assert cell.cell_type == "markdown" and "gdl_utils" in cell.source
+    addresses = re.findall(r"https?://[^\s`]+", cell.source)
+    assert addresses == (["https://github.com/someone/a-book"] * (2 if "../" in code else 1) if known else [])
+    assert ("pip install git+" in cell.source) == bool(known) and "pip install" in cell.source
+    assert ("in the folder `book`" in cell.source) == ("../" in code)
 
 
 @every_chapter
@@ -350,6 +497,76 @@ def test_chapter_opens_from_disk(site, open_page, path):
     assert faults == []
 
 
+# The first page
+
+
+def marks(frame):
+    """Points of all marks of a frame, by role."""
+    found = {}
+    for role, d in re.findall(r'<path class="(\w+)" d="([^"]*)"', frame):
+        found.setdefault(role, []).append(np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", d), dtype=float))
+    return {role: np.concatenate(points) for role, points in found.items()}
+
+
+def opening_player_faults(player):
+    """The opening: at 0° both lie on one another; the picture has no empty band, and nothing lies outside of it."""
+    first, last = marks(player.frames[0]), marks(player.frames[-1])
+    faults = ["does not start at 0°"] * (player.start != 0 or player.values[0] != "0°")
+    faults += ["at 0° the two differ"] * (not np.array_equal(first["signal"], first["moved"]))
+    faults += ["at the end the two agree"] * bool(np.array_equal(last["signal"], last["moved"]))
+    everything = np.concatenate([points for frame in player.frames for points in marks(frame).values()])
+    for axis, size in enumerate(player.size):
+        low, high = everything[:, axis].min(), size - everything[:, axis].max()
+        if min(low, high) < 0 or low + high > 0.1 * size:
+            faults.append(f"axis {axis}: {low:.0f} and {high:.0f} of {size} empty")
+    return faults
+
+
+def read_as(outline):
+    """The digits to which a filled outline is nearest, of 1,797 that people wrote: the ten nearest, blurred alike."""
+    draw = ImageDraw.Draw(image := Image.new("L", (160, 160)))
+    low, high = outline.min(0), outline.max(0)
+    scale = 160 / (high - low).max()
+    draw.polygon([tuple(p) for p in (outline - (low + high) / 2) * scale + 80], fill=255)
+    seen = np.asarray(image.resize((8, 8), Image.Resampling.BOX), dtype=float).ravel()
+    written = load_digits()
+    likeness = written.data @ seen / np.linalg.norm(written.data, axis=1) / np.linalg.norm(seen)
+    return written.target[np.argsort(-likeness)[:10]].tolist()
+
+
+def test_the_opening_starts_at_zero_and_fills_its_picture():
+    assert opening_player_faults(two_orders()) == []
+
+
+def test_the_opening_reads_as_a_3():
+    three = marks(two_orders().frames[0])["signal"]
+    assert read_as(three).count(3) >= 8
+    assert read_as(three * [-1, 1]).count(3) <= 2  # its mirror image does not
+    assert marks(two_orders().frames[-1])["signal"].shape == three.shape
+
+
+def test_an_opening_with_a_fault_is_caught():
+    good = two_orders()
+    frames = [polygon([[(0, 0), (416, 0), (416, 302)]], role) for role in ("signal", "moved")]
+    shifted = polygon([[(9, 0), (416, 0), (416, 302)]], "moved")
+    bad = {
+        "does not start": replace(good, start=3),
+        "0° the two differ": replace(good, frames=[frames[0] + shifted, *good.frames[1:]]),
+        "end the two agree": replace(good, frames=[*good.frames[:-1], frames[0] + frames[1]]),
+        "empty": replace(good, size=(640, 302)),
+        "-": replace(good, size=(380, 302)),
+    }
+    for word, player in bad.items():
+        assert any(word in fault for fault in opening_player_faults(player)), word
+
+
+def test_the_first_page_shows_it(site, open_page):
+    page, faults = open_page(site + "book/index.html", viewport={"width": 1280, "height": 720})
+    player = page.locator(".gdl-opening figure.gdl-player")
+    assert player.count() == 1 and player.locator("output").inner_text() == "0°"
+    assert moves(player) == [] and faults == []
+
+
 # Negative controls: a page with one planted fault, and the same page without it
 
 
@@ -400,6 +617,63 @@ def test_planted_fault_is_caught(open_page, tmp_path, fault):
         assert found == []
     else:
         assert any(word in line for line in found), found
+
+
+WIDE = f"<pre>{'x' * 300}</pre>"
+SLIDER = '<figure class="gdl-player"><svg height="{}"></svg><input type="range"></figure>'
+LAYOUTS = {
+    "a wide claim": (
+        sideways_faults,
+        f'<div class="gdl-claim" style="overflow:auto">{WIDE}</div>',
+        "scrolls",
+    ),
+    "a narrow cell": (
+        sideways_faults,
+        '<div class="cell_input" style="width:300px"><pre>x</pre></div>',
+        "no room",
+    ),
+    "a wide cell": (
+        sideways_faults,
+        '<div class="cell_input"><pre style="overflow:auto">' + WIDE[5:] + "</div>",
+        "scrolls",
+    ),
+    "a small figure": (
+        small_print_faults,
+        '<div class="cell_output"><img src="{dot}" alt="A dot." width="50"></div>',
+        "50 %",
+    ),
+    "clipped code": (print_faults, WIDE, "clipped"),
+    "a cut output": (print_faults, '<pre style="max-height:9em">x</pre>', "cut off"),
+    "a solution": (print_faults, '<div class="solution admonition">x = 1</div>', "a solution"),
+    "an answer": (print_faults, '<div class="dropdown admonition">Yes.</div>', "a solution"),
+    "folded code": (
+        print_faults,
+        '<details class="hide"><summary>Show</summary><pre>x</pre></details>',
+        "folded",
+    ),
+    "a button": (print_faults, '<details class="hide"><summary>Show</summary></details>', "a button"),
+    "a dark ground": (print_faults, '<p style="background:#222">dark</p>', "a dark ground"),
+    "light ink": (print_faults, '<p style="color:#ddd">faint</p>', "light ink"),
+    "a low slider": (first_screen_faults, SLIDER.format(900), "INPUT ends at"),
+}
+
+
+@pytest.mark.parametrize("fault", LAYOUTS)
+def test_planted_layout_is_caught(open_page, fault):
+    check, body, word = LAYOUTS[fault]
+    buffer = io.BytesIO()
+    Image.new("L", (100, 100)).save(buffer, "png")
+    body = body.replace("{dot}", "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
+    page, _ = open_page("about:blank", viewport={"width": 1280, "height": 720})
+    for planted in (False, True):
+        page.set_content(
+            f'<html style="background:#fff"><article class="bd-article">{body * planted}</article></html>'
+        )
+        page.wait_for_load_state("networkidle")
+        found = check(page)
+        assert any(word in line for line in found) if planted else found == [], found
+        page.emulate_media(media="screen")
+        page.set_viewport_size({"width": 1280, "height": 720})
 
 
 def test_card_that_leads_nowhere_is_caught(open_page):

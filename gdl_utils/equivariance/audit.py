@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from typing import NamedTuple
 
 import torch
@@ -50,18 +51,32 @@ class Audit:
         """Name of the first layer whose output errs beyond the bound; None where there is none."""
         return next((row.name for row in self.rows if row.error > self.bound), None)
 
-    def __str__(self) -> str:
-        lines = [("layer", "", "output", "read as", "elements", "error")]
+    def _table(self) -> list[tuple[str, ...]]:
+        """Head and rows, what matters first; the number of elements stands where it changes, behind the reading."""
+        lines, elements = [("layer", "error", "output", "read as", "kind")], None
         for row in self.rows:
             error = f"≤ {self.bound:g}" if row.error <= self.bound else f"{row.error:.2g}"
             lost = "  <- lost here" if row.name == self.lost_at else ""
             shape = "×".join(map(str, row.shape[1:])) or "1"
-            lines.append((row.name, row.layer, shape, row.reading, str(row.elements), error + lost))
-        widths = [max(len(line[i]) for line in lines) for i in range(6)]
+            tried = f"; {row.elements} elements" if row.elements != elements else ""
+            elements = row.elements
+            lines.append((row.name, error + lost, shape, row.reading + tried, row.layer))
+        return lines
+
+    def __str__(self) -> str:
+        lines = self._table()
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         padded = [
             "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines
         ]
         return "\n".join(line.rstrip() for line in padded)
+
+    def _repr_html_(self) -> str:
+        head, *rows = ([escape(cell) for cell in line] for line in self._table())
+        head = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+        rows = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
+        rows = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f'<table class="gdl-audit"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
     __repr__ = __str__
 
@@ -89,7 +104,7 @@ def audit(
     Returns
     -------
     Audit
-        Print it for a table. ``lost_at`` names the first layer whose output is not equivariant.
+        Print it for a table, or let a cell end in it. ``lost_at`` names the first layer whose output is not equivariant.
 
     Raises
     ------

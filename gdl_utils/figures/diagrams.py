@@ -224,12 +224,19 @@ def audit_chart(audits: Mapping[str, Audit]) -> Figure:
         raise ValueError("audits: is empty; give at least one")
     longest = max(len(audit.rows) for audit in audits.values())
     named = {tuple(row.name for row in audit.rows) for audit in audits.values()}
-    width = 1.8 * len(audits) + 1.4 * (1 if len(named) == 1 else len(audits))
+    shared = len(named) == 1
+    columns = (
+        len(audits) if shared or len(audits) == 3 else min(len(audits), 2)
+    )  # more would shrink on a page
+    n = -(-len(audits) // columns)
+    width = 1.8 * columns + 1.4 * (1 if shared else columns)
     fig, axes = plt.subplots(
-        1, len(audits), figsize=(width, 0.34 * longest + 1.2), squeeze=False, layout="constrained"
+        n, columns, figsize=(width, n * (0.34 * longest + 1.2)), squeeze=False, layout="constrained"
     )
+    for ax in axes.flat[len(audits) :]:
+        ax.remove()
     floor = 1e-17
-    for ax, (name, audit) in zip(axes[0], audits.items(), strict=True):
+    for ax, (name, audit) in zip(axes.flat, audits.items(), strict=False):
         ax.axvspan(floor / 3, audit.bound, color=ROLES["output"]["color"], alpha=0.10, lw=0)
         shown = [min(max(row.error, floor), 10) for row in audit.rows]  # one may be infinite
         ax.plot(shown, range(len(shown)), color=FAINT, linewidth=1.2, zorder=1)
@@ -252,7 +259,7 @@ def audit_chart(audits: Mapping[str, Audit]) -> Figure:
         ax.set(xscale="log", xlim=(floor / 3, 30), ylim=(longest - 0.4, -0.6), title=name)
         ax.set_xticks([1e-16, 1e-8, 1])
         ax.set_yticks(range(len(shown)), [row.name for row in audit.rows], fontsize=9)
-        if len(named) == 1 and ax is not axes[0, 0]:
+        if shared and ax is not axes[0, 0]:
             ax.set_yticklabels([])  # the same layers as on the left
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel(f"error; exact: ≤ {audit.bound:g}", fontsize=9)
