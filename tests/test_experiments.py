@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import error_against_time
+import four_cubes
 import numpy as np
 import pytest
 import rotated_digits
@@ -287,3 +288,26 @@ def test_what_is_committed_says_how_it_was_made(path):
     assert content["records"] and record_faults(content) == []
     spoilt = content | {"machine": {}, "records": [{}]}  # the control
     assert len(record_faults(spoilt)) == 5
+
+
+def test_the_readers_of_four_cubes_are_of_one_size_and_each_respects_its_group(rng):
+    """A stretched third axis makes other maps of the same group: right and wrong twins swap their errors."""
+    x, wrong = torch.randn(2, 3, 4, generator=rng), four_cubes.turns_of_a_cube(four_cubes.STRETCH)
+    counts = []
+    for arm, (make, _, _) in four_cubes.ARMS.items():
+        torch.manual_seed(0)
+        model = make()
+        counts.append(sum(p.numel() for p in model.parameters()))
+        errors = [
+            max(float((model(s.act(g, x)) - model(x)).norm() / model(x).norm()) for g in range(24))
+            for s in (four_cubes.turns_of_a_cube(), wrong)
+        ]
+        right_holds, wrong_holds = ("averaged" in arm or "E(n)" in arm) and "wrong" not in arm, "wrong" in arm
+        assert [e < 1e-4 for e in errors] == [right_holds, wrong_holds], (arm, errors)
+    assert max(counts) < 1.03 * min(counts)
+
+
+def test_turns_of_four_cubes_are_turns():
+    turns = four_cubes.random_turns(50, torch.Generator().manual_seed(0))
+    assert torch.allclose(turns @ turns.transpose(1, 2), torch.eye(3).expand(50, 3, 3), atol=1e-5)
+    assert torch.allclose(torch.linalg.det(turns), torch.ones(50), atol=1e-5)
