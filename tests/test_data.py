@@ -12,6 +12,7 @@ import torch
 
 from gdl_utils.data import (
     centred,
+    cuckoo_clock,
     digits,
     hexagonal,
     karate_club,
@@ -344,6 +345,36 @@ def test_tetracubes_are_eight_and_only_the_screws_are_mirror_images():
     assert same == [(7, 6)]
     volume = lambda p: torch.linalg.det(p[1:] - p[:-1])  # of the three steps along the screw
     assert volume(points[6]) == -volume(points[7]) != 0
+
+
+def test_parts_of_a_clock_do_not_touch_each_other():
+    clock = cuckoo_clock(4, 24, "upright")
+    assert clock.shape == (64, 64) and clock.dtype == torch.float64 and 0 <= clock.min() < clock.max() <= 1
+    rows = lambda a, b: (a != b).any(1).nonzero().flatten()
+    dial = rows(clock, cuckoo_clock(9, 24, "upright"))
+    below = rows(clock, cuckoo_clock(4, -24, "upright"))
+    assert dial.max() < 38 and below.min() > 40  # hands above, pendulum below
+    bare = cuckoo_clock(4, 24, "upright", parts=())
+    assert torch.equal(bare, cuckoo_clock(9, -24, "upright", parts=()))
+    assert torch.allclose(cuckoo_clock(12, 0, "level"), cuckoo_clock(0, 0, "level"), atol=1e-12)
+    wood = lambda grain, start: cuckoo_clock(4, 24, grain, start=start)[36:44, 13:21]
+    for grain, step in (("upright", (0, 1)), ("level", (1, 0)), ("chequered", (0, 1))):
+        assert torch.equal(wood(grain, 0).roll(step, (0, 1)), wood(grain, 1))
+        assert not torch.equal(wood(grain, 0), wood(grain, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"grain": "oak"}, "grain: got 'oak'"),
+        ({"parts": "hands"}, "parts"),
+        ({"parts": ["bird"]}, "parts"),
+        ({"start": 2}, "start"),
+    ],
+)
+def test_a_clock_that_cannot_be_drawn_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        cuckoo_clock(**{"hour": 4, "swing": 0, "grain": "upright"} | values)
 
 
 def test_rotate_is_bilinear_unless_told_and_leaves_no_gradient(rng):

@@ -1,5 +1,6 @@
-"""Real data: small ones that need no download, and MNIST, which is fetched when it is asked for; images in frames, turned, on hexagons."""
+"""Real data: small ones that need no download, and MNIST, which is fetched when it is asked for; drawn clocks; images in frames, turned, on hexagons."""
 
+from gdl_utils.data.clocks import cuckoo_clock
 from gdl_utils.data.digits import digits
 from gdl_utils.data.graphs import karate_club, look_alikes, tetracubes
 from gdl_utils.data.hexagons import hexagonal
@@ -9,6 +10,7 @@ from gdl_utils.data.penguins import penguins
 
 __all__ = [
     "centred",
+    "cuckoo_clock",
     "digits",
     "hexagonal",
     "karate_club",
