@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import chrono
 import error_against_time
 import numpy as np
 import pytest
@@ -271,41 +270,6 @@ def test_all_arms_against_time_have_equal_numbers_of_parameters():
         max(counts) < 1.05 * min(counts)
         and error_against_time.EPOCHS.keys() == error_against_time.ARMS.keys()
     )
-
-
-def test_starts_of_a_memory_differ_in_two_biases_alone():
-    def made(start):
-        torch.manual_seed(3)
-        return chrono.Recaller(start)
-
-    plain, n = made("forget 1"), chrono.UNITS
-    for start in chrono.STARTS:
-        other = made(start)
-        for (name, a), b in zip(plain.named_parameters(), other.parameters(), strict=True):
-            same = torch.equal(
-                a[2 * n :] if name == "memory.bias_ih_l0" else a,
-                b[2 * n :] if name == "memory.bias_ih_l0" else b,
-            )
-            assert same, (start, name)
-        intake, forget = other.memory.bias_ih_l0.detach()[: 2 * n].split(n)
-        assert bool((intake < 0).any()) == (start == "chrono" or "slow" in start)
-        assert bool((forget > 1).any()) == (not start.startswith("forget"))
-        assert (float(forget.std()) > 0.1) == (start in ("chrono", "spread"))
-
-
-def test_the_rate_is_chosen_on_its_own_seeds():
-    record = lambda rate, loss, seed: {
-        "start": "long",
-        "rate": rate,
-        "longest": 60,
-        "seed": seed,
-        "loss": loss,
-    }
-    records = [record(rate, loss, 0) for rate, loss in zip(chrono.RATES, (0.5, 0.09, 0.2, 0.05), strict=True)]
-    assert chrono.chosen(records, "long") == 0.1  # of two that solve it, the lower loss
-    assert (
-        chrono.chosen([*records, record(0.003, 0, 10), record(0.003, 0, 11)], "long") == 0.1
-    )  # not on the others
 
 
 def record_faults(content):
