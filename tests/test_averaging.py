@@ -34,7 +34,9 @@ def test_the_average_is_the_formula():
 def test_the_average_of_maps_is_the_formula_and_exact(fibre):
     out = SignalSpace(square_grid(6, D4), fibre)
     channels = out.fibre.size
-    conv = nn.Conv2d(1, channels, 5, padding=2).double()  # on 3 × 3 no filter changes its sign with each mirror
+    conv = nn.Conv2d(
+        1, channels, 5, padding=2
+    ).double()  # on 3 × 3 no filter changes its sign with each mirror
     model = nn.Sequential(conv, nn.Unflatten(1, (1, *out.fibre.axis)))
     x, made = images(), averaged(model, IMAGES, out)
     slow = sum(out.act(D4.inverse[g], model(IMAGES.act(g, x))) for g in range(8)) / 8

@@ -1,6 +1,13 @@
 """One look for the whole book: colours by role, diagrams and charts that chapters share, the player."""
 
-from gdl_utils.figures.diagrams import audit_chart, cayley_table, commuting_diagram, error_chart, show_image
+from gdl_utils.figures.diagrams import (
+    audit_chart,
+    cayley_table,
+    commuting_diagram,
+    error_chart,
+    part_by_part,
+    show_image,
+)
 from gdl_utils.figures.player import Player, pixels, polygon, segment, text
 from gdl_utils.figures.style import ROLES, use_book_style
 
@@ -11,6 +18,7 @@ __all__ = [
     "cayley_table",
     "commuting_diagram",
     "error_chart",
+    "part_by_part",
     "pixels",
     "polygon",
     "segment",
