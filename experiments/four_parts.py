@@ -2,8 +2,7 @@
 
 The network for quarter-turns, the same with one part taken away, and its rivals: plain convolutions, plain ones that are shown turned
 digits, plain ones averaged over the turns in training and test, and a twin whose group is no turn of the square. Rivals have as many
-parameters, up to 6 %, and all have as many steps; the two whose losses still fall then are trained a second time, for four times as
-many. Each arm's learning rate is the best of three on digits that no other run sees.
+parameters, up to 6 %, and all have as many steps. Each arm's learning rate is the best of three on digits that no other run sees.
 
     python experiments/four_parts.py
 
@@ -89,14 +88,14 @@ def prepared(seed: int | None) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     }
 
 
-def run(train, arm: str, seed: int | None, rate: float, epochs: int, times: int = 1) -> dict:
-    """Train and test one network; ``times`` as long."""
+def run(train, arm: str, seed: int | None, rate: float, epochs: int) -> dict:
+    """Train and test one network."""
     make, loss = arms()[arm]
     sets = prepared(seed)
     torch.manual_seed(0 if seed is None else seed)
     model = make()
     history, seconds = train(
-        model, loss, sets["train"], epochs=times * epochs, seed=seed or 0, learning_rate=rate
+        model, loss, sets["train"], epochs=epochs, seed=seed or 0, learning_rate=rate
     )
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -138,8 +137,6 @@ def main() -> None:
         return
     rates = best_rates(results.records, lambda arm: "upright")
     go([{"arm": a, "seed": s, "rate": rates[a]} for s in range(args.seeds) for a in arms()])
-    longer = "no nonlinearity", "plain, shown turns"  # whose losses still fall
-    go([{"arm": a, "seed": s, "rate": rates[a], "times": 4} for s in range(args.seeds) for a in longer])
 
 
 if __name__ == "__main__":
