@@ -1,6 +1,8 @@
 # make book        build the book and say where it is
 # make test        check the code, run every notebook again, compare every number, test the site
 # make notebooks   run the notebooks, measure the exactness page, and store what they give
+# make fresh       run them with all random seeds moved, by 1000, 2000 and 3000 (or OFFSETS="…"), and say
+#                  which checks do not hold; only some of them with CHAPTERS="priors cnns"
 # make lab         open the notebooks in JupyterLab
 # make serve       show the built book at http://127.0.0.1:8000 (or PORT=…)
 # make bench       measure speed against a plain convolution and against peers, which it installs
@@ -10,11 +12,14 @@
 #
 # The first call sets up .venv with the pinned versions; the next ones start at once, until the pins change.
 # PYTHON=/path/to/python3 chooses the interpreter. TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch
-# from its own index, without GPU libraries.
+# from its own index, without GPU libraries. CONSTRAINTS=/dev/null takes the newest versions instead of the pinned ones.
 
 PYTHON ?=
 TORCH_INDEX ?=
+CONSTRAINTS ?= constraints.txt
 PORT ?= 8000
+OFFSETS ?=
+CHAPTERS ?=
 
 # For running and testing notebooks. One thread: the number of threads changes the last digits of floats, and with
 # them what training gives. And no progress bars, which belong into a live notebook only.
@@ -25,7 +30,7 @@ export PYTHONUTF8 = 1
 
 # A stamp is named after the checksum of what it depends on: a file that is touched but not changed costs nothing,
 # and one that is deleted counts. Scripts in .venv hold their folder's name, so that counts as well.
-PINS := $(shell { cat pyproject.toml constraints.txt; pwd; } | cksum | cut -d ' ' -f 1)
+PINS := $(shell { cat pyproject.toml $(CONSTRAINTS); pwd; } | cksum | cut -d ' ' -f 1)
 PAGES := $(shell { find _config.yml _toc.yml pyproject.toml book gdl_utils _ext _static -type f \
   ! -path '*/.*' ! -path '*/__pycache__/*' -exec cksum {} + | sort; \
   echo "$(PINS) $$GITHUB_REPOSITORY $$GDL_SITE_URL"; git remote get-url origin 2>/dev/null; } | cksum | cut -d ' ' -f 1)
@@ -34,7 +39,7 @@ BUILT := _build/html/.built-$(PAGES)
 RUN := .venv/bin/python -m
 NOTEBOOKS := $(wildcard book/*.ipynb)
 
-.PHONY: book test notebooks lab serve bench links clean help FORCE
+.PHONY: book test notebooks fresh lab serve bench links clean help FORCE
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -58,6 +63,9 @@ test: $(BUILT)
 notebooks: $(READY)
 	$(QUIETLY) .venv/bin/python _ext/notebooks.py execute $(NOTEBOOKS)
 	$(QUIETLY) .venv/bin/python _ext/exactness.py
+
+fresh: $(READY)
+	$(QUIETLY) .venv/bin/python _ext/fresh_seeds.py $(CHAPTERS:%=book/%.ipynb) $(if $(OFFSETS),--offsets $(OFFSETS))
 
 lab: $(READY)
 	.venv/bin/jupyter lab book
@@ -103,5 +111,5 @@ $(READY): $(shell .venv/bin/python -c '' 2>/dev/null || echo FORCE)
 	fi; \
 	mkdir -p .venv && touch .venv/unfinished && rm -f .venv/ready-* && \
 	{ [ -x .venv/bin/python ] || "$$found" -m venv .venv; }
-	$(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[book,lab,test]'
+	$(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c $(CONSTRAINTS) -e '.[book,lab,test]'
 	@touch $@ && rm .venv/unfinished

@@ -1,7 +1,8 @@
 """The directive ``{gdl-claims}``: every claim of the article, drawn from the committed notebooks' own outputs.
 
 Nothing on that page is typed: a card is made from the JSON that a claim's cell put out, which the tests compare with
-what the cell gives today. Claims that no chapter has measured yet are listed after the cards.
+what the cell gives today. A card also says on how many moved seeds its claim held, from the record that ``make fresh``
+writes. Claims that no chapter has measured yet are listed after the cards.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import re
 from html import escape
 from pathlib import Path
 
+import fresh_seeds
 from docutils import nodes
 from gdl_chapters import read_chapter
 from sphinx.util.docutils import SphinxDirective
@@ -77,6 +79,27 @@ def tally(found):
     return f"Measured so far: {len(found)} of the article's {len(CLAIMS)} claims{so_far}."
 
 
+def all_seeds(found, records):
+    """One sentence that counts the claims that hold whatever the seeds."""
+    counts = [(records[page], id) for id, (page, _) in found.items() if records[page]]
+    if not counts:
+        return ""
+    held = sum(record["claims"][id]["held"] == len(record["offsets"]) for record, id in counts)
+    offsets = {tuple(record["offsets"]) for record, _ in counts}
+    by = ""
+    if len(offsets) == 1:
+        by = " by " + " and ".join(", ".join(map(str, *offsets)).rsplit(", ", 1))
+    return f" With all random seeds moved{by}, {held} of {len(counts)} verdicts came out the same each time."
+
+
+def moved_seeds(id, record):
+    """One sentence: on how many moved seeds a claim held."""
+    if record is None:
+        return "Not yet run with moved seeds."
+    held, same, number = record["claims"][id]["held"], record["claims"][id]["same"], len(record["offsets"])
+    return f"Held on {held} of {number} moved seeds{', with the same numbers' * (same == number)}."
+
+
 def index(found):
     """The numbers of all that was measured, in their order, as links to the cards."""
     links = " ".join(f'<a href="#claim-{id}">{id}</a>' for id in sorted(found))
@@ -88,14 +111,18 @@ class Claims(SphinxDirective):
         env = self.env
         found = collect(env)
         env.metadata[env.docname]["gdl_claims"] = digest(env)
-        parts = [f'<p class="gdl-tally">{escape(tally(found))}</p>', index(found)]
+        records = {page: fresh_seeds.recorded(Path(env.doc2path(page))) for page, _ in found.values()}
+        env.note_dependency(str(fresh_seeds.RECORD))
+        counts = escape(tally(found) + all_seeds(found, records))
+        parts = [f'<p class="gdl-tally">{counts}</p>', index(found)]
         for page, verdict in (found[id] for id in CLAIMS if id in found):
             env.note_dependency(env.doc2path(page))
             chapter = read_chapter(env.doc2path(page)).short_title
             target = f"{env.app.builder.get_relative_uri(env.docname, page)}#claim-{verdict['id']}"
             card = Verdict(**verdict)._repr_mimebundle_()["text/html"]
-            link = f'<p class="gdl-source"><a href="{target}">See {verdict["id"]} measured in “{escape(chapter)}”</a></p>'
-            parts.append(card.removesuffix("</div>") + link + "</div>")
+            seeds = escape(moved_seeds(verdict["id"], records[page]))
+            link = f'<a href="{target}">See {verdict["id"]} measured in “{escape(chapter)}”</a>'
+            parts.append(f'{card.removesuffix("</div>")}<p class="gdl-source">{seeds} {link}</p></div>')
         return [nodes.raw("", "\n".join(parts + self.pending(found)), format="html")]
 
     def pending(self, found):

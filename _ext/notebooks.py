@@ -67,20 +67,24 @@ def shrink_figures(notebook):
                 output.data["image/png"] = base64.b64encode(smaller.getvalue()).decode()
 
 
-def execute(path):
-    """Run one notebook in its own folder and replace it. Returns a line to print, and seconds and MiB if all went well."""
-    import resource
-
+def client_for(notebook, path, **settings):
+    """What runs a notebook's cells, in its own folder."""
     from nbclient import NotebookClient
 
     # A progress bar belongs into a live notebook, never into a committed output.
     os.environ["TQDM_DISABLE"] = "1"
-    notebook, at, start = nbformat.read(path, as_version=4), [0], time.perf_counter()
-    client = NotebookClient(
-        notebook, timeout=TIMEOUT, kernel_name="python3", record_timing=False, coalesce_streams=True,
-        resources={"metadata": {"path": str(path.parent)}},
-        on_cell_start=lambda cell, cell_index: at.__setitem__(0, cell_index),
+    return NotebookClient(
+        notebook, kernel_name="python3", record_timing=False, coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}}, **{"timeout": TIMEOUT} | settings,
     )  # fmt: skip
+
+
+def execute(path):
+    """Run one notebook in its own folder and replace it. Returns a line to print, and seconds and MiB if all went well."""
+    import resource
+
+    notebook, at, start = nbformat.read(path, as_version=4), [0], time.perf_counter()
+    client = client_for(notebook, path, on_cell_start=lambda cell, cell_index: at.__setitem__(0, cell_index))
     try:
         client.execute()
         nbformat.validate(notebook)

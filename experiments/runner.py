@@ -51,13 +51,13 @@ class OutOfTime(Exception):
     pass
 
 
-def run_all(results: Results, runs: list[dict], run: Callable, *, minutes: float, **options) -> None:
+def run_all(results: Results, runs: list[dict], run: Callable, *, deadline: float, **options) -> bool:
     """Call ``run(train, **values)`` for each of the runs that has no record yet, and record what it returns.
 
     ``train`` is ``fit`` with these options, which saves each epoch in a folder .cache beside the results, goes on from there, and
-    gives the seconds of training too.
+    gives the seconds of training too: those of the processor, which other work on the machine does not lengthen. Returns whether all
+    is done before the deadline, a time of ``time.monotonic``.
     """
-    deadline = time.monotonic() + 60 * minutes
     for values in runs:
         name = "_".join(map(str, [results.path.stem, *values.values()])).replace(" ", "-")
         checkpoint = results.path.parent / ".cache" / f"{name}.pt"
@@ -66,10 +66,10 @@ def run_all(results: Results, runs: list[dict], run: Callable, *, minutes: float
             try:
                 results.add(values | run(train, **values))
             except OutOfTime:
-                print(f"{name}: out of time; call again to go on")
-                return
+                print(f"{name}: out of time")
+                return False
         checkpoint.unlink(missing_ok=True)
-    print("all done")
+    return True
 
 
 def timed_fit(model, loss, tensors, *, name: str, deadline: float, **options) -> tuple[list, float | None]:
@@ -82,9 +82,9 @@ def timed_fit(model, loss, tensors, *, name: str, deadline: float, **options) ->
         seen += len(batch[0])
         return loss(model, *batch)
 
-    start = time.perf_counter()
+    start = time.process_time()
     history = fit(model, timed_loss, tensors, **options)
-    seconds, all_of_them = time.perf_counter() - start, len(history)
+    seconds, all_of_them = time.process_time() - start, len(history)
     here = seen // len(tensors[0])  # epochs that this process trained: it knows the time of no others
     print(f"{name}: trained epochs {all_of_them - here + 1} to {all_of_them}", flush=True)
     return history, round(seconds * all_of_them / here, 2) if here else None

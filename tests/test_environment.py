@@ -209,7 +209,7 @@ def test_workflows_call_make(path):
 
 
 def test_the_workflows_are_there():
-    assert [path.stem for path in WORKFLOWS] == ["links", "publish", "test"]
+    assert [path.stem for path in WORKFLOWS] == ["fresh", "links", "publish", "test"]
 
 
 def test_help_lists_every_target():

@@ -18,30 +18,38 @@ import torch
 from runner import Results, run_all
 
 from gdl_utils.domains import hexagonal_grid, square_grid
-from gdl_utils.groups import dihedral
+from gdl_utils.groups import cyclic, dihedral
+from gdl_utils.layers import averaged
 
 FOLDER = Path(__file__).parents[1] / "experiments"
-EPOCHS = 80
+STEPS = 80  # of one batch of 20
 OPTIONS = [
-    "--arms",
-    "CNN",
-    "p4",
-    "--training",
-    "upright",
-    "--examples",
-    "20",
-    "--epochs",
-    str(EPOCHS),
-    "--seeds",
-    "1",
+    *("--arms", "CNN", "p4", "--training", "upright", "--examples", "20"),
+    *("--steps", str(STEPS), "--seeds", "1"),
 ]
+# The script with a tuning that takes no time: one rate, two steps.
+QUICK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+del sys.argv[1]
+import rotated_digits
+rotated_digits.RATES, rotated_digits.TUNED_WITH["digits"], rotated_digits.TUNING["steps"] = (0.01,), 20, 2
+rotated_digits.main()
+"""
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The same in this process."""
+    monkeypatch.setattr(rotated_digits, "RATES", (0.01,))
+    monkeypatch.setitem(rotated_digits.TUNED_WITH, "digits", 20)
+    monkeypatch.setitem(rotated_digits.TUNING, "steps", 2)
 
 
 def call(folder, *more):
-    script = FOLDER / "rotated_digits.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     return subprocess.Popen(
-        [sys.executable, script, *OPTIONS, "--out", folder / "out.json", *more],
+        [sys.executable, "-c", QUICK, FOLDER, *OPTIONS, "--out", folder / "out.json", *more],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -57,7 +65,7 @@ def records(folder):
 
 
 def finish(process):
-    log, _ = process.communicate(timeout=60)
+    log, _ = process.communicate(timeout=240)
     assert process.returncode == 0, log
     return log
 
@@ -65,9 +73,9 @@ def finish(process):
 def test_a_killed_run_goes_on_and_loses_at_most_one_epoch(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
-    name = f"out_p4_upright_20_0_{EPOCHS}"
+    name = f"out_p4_upright_20_0_{STEPS}_0.01"
     log = finish(call(whole))
-    assert f"{name}: trained epochs 1 to {EPOCHS}\n" in log and log.endswith("all done\n")
+    assert f"{name}: trained epochs 1 to {STEPS}\n" in log and log.endswith("all done\n")
 
     first = call(killed)
     checkpoint = killed / ".cache" / f"{name}.pt"
@@ -77,11 +85,11 @@ def test_a_killed_run_goes_on_and_loses_at_most_one_epoch(tmp_path):
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     saved = len(torch.load(checkpoint, weights_only=True)["history"])
-    assert 1 <= saved < EPOCHS, "the kill came too late to tell anything"
-    assert len(records(killed)) == 1  # the first run is recorded, and the file is whole
+    assert 1 <= saved < STEPS, "the kill came too late to tell anything"
+    assert len(records(killed)) == 3  # the tuning and the first run are recorded, and the file is whole
 
     log = finish(call(killed))
-    assert f"{name}: trained epochs {saved + 1} to {EPOCHS}\n" in log
+    assert f"{name}: trained epochs {saved + 1} to {STEPS}\n" in log
     assert "CNN" not in log  # what is done is not done again
     assert records(killed) == records(whole)
     assert not list((killed / ".cache").iterdir())
@@ -92,7 +100,7 @@ def test_a_killed_run_goes_on_and_loses_at_most_one_epoch(tmp_path):
 
 def checks(found):
     """What is wrong with the records of the two arms."""
-    cnn, p4 = found
+    cnn, p4 = found[-2:]
     exact = max(p4["exactness"].values()) < 1e-12 and p4["error"]["turned"] == p4["error"]["upright"]
     broken = min(cnn["exactness"].values()) > 1e-2  # the control: without the group the same measure sees it
     return [] if exact and broken else found
@@ -101,23 +109,54 @@ def checks(found):
 @pytest.mark.parametrize("layers", [3, 4])
 def test_all_arms_have_equal_numbers_of_parameters(layers):
     counts = {
-        arm: sum(p.numel() for p in rotated_digits.network(kernel, width, layers).parameters())
-        for arm, (kernel, width, _) in rotated_digits.arms().items()
+        name: sum(p.numel() for p in rotated_digits.network(arm.kernel, arm.width, layers).parameters())
+        for name, arm in rotated_digits.arms().items()
     }
     assert max(counts.values()) < 1.05 * min(counts.values()), counts
 
 
 @pytest.mark.parametrize("data", ["digits", "mnist"])
 def test_arms_are_invariant_to_their_group_and_the_others_are_not(data, rng):
-    for arm, (kernel, width, group) in rotated_digits.arms().items():
+    for name, (kernel, width, group, way) in rotated_digits.arms().items():
         torch.manual_seed(0)
         space = rotated_digits.grid(data, group)
         mask = torch.from_numpy(space.domain.mask)
         images = torch.rand(2, 1, *space.shape, generator=rng) * mask
-        error = rotated_digits.exactness(
-            rotated_digits.network(kernel, width, rotated_digits.LAYERS[data]), images, space
-        )
-        assert error < 1e-12 if arm in ("p4", "p4m", "p6") else error > 1e-3, arm
+        model = rotated_digits.network(kernel, width, rotated_digits.LAYERS[data])
+        model = averaged(model, space) if way == "average" else model
+        error = rotated_digits.exactness(model, images, space)
+        exact = name in ("p4", "p4m", "p6") or name.startswith("averaged")
+        assert error < 1e-12 if exact else error > 1e-3, name
+
+
+def test_turns_in_training_are_those_of_the_group(rng):
+    space = rotated_digits.grid("digits", cyclic(4))
+    x, seen = torch.rand(1, 1, 12, 12, generator=rng).expand(200, -1, -1, -1), []
+    model = lambda batch: seen.append(batch) or batch.flatten(1)[:, :10]
+    rotated_digits.with_turns(space)(model, x, torch.zeros(200).long())
+    moved = [[torch.equal(space.act(g, x[0]), image) for g in range(4)] for image in seen[0]]
+    counts = torch.tensor(moved).sum(0)
+    assert counts.sum() == 200 and counts.min() > 20  # each is one of the four, and each of the four occurs
+
+
+def test_the_best_rate_is_that_of_the_tuning_alone():
+    record = lambda rate, held_out, **more: {"arm": "p4", "learning_rate": rate, "held out": held_out} | more
+    tuning = [
+        record(rate, e, **rotated_digits.TUNING) for rate, e in ((0.003, 0.2), (0.01, 0.1), (0.03, 0.3))
+    ]
+    others = [
+        record(0.03, 0.0, **rotated_digits.TUNING | {"seed": 0}),
+        record(0.003, 0.0, **rotated_digits.TUNING) | {"arm": "CNN"},
+    ]
+    assert rotated_digits.best_rate(others + tuning, "p4") == 0.01
+    assert rotated_digits.best_rate(others + tuning, "CNN") == 0.003
+
+
+def test_held_out_images_are_in_no_other_set():
+    sets = rotated_digits.prepared("digits", 300, 2, False)
+    held_out, train, test = (sets[f"{name}upright"][0].flatten(1) for name in ("held out ", "train ", ""))
+    assert len(held_out) == 300 and torch.cdist(held_out, torch.cat([train, test])).min() > 0
+    assert len(rotated_digits.prepared("digits", 1000, 2, False)["held out rotated"][1]) == 0
 
 
 def test_the_rivals_of_the_four_parts_have_as_many_parameters_and_the_same_symmetry_or_none(rng):
@@ -185,12 +224,9 @@ def test_the_sets_do_not_overlap_and_all_arms_see_the_same_images():
 
 @pytest.mark.parametrize(
     ("more", "words"),
-    [
-        (["--examples", "1001"], "there are 1000"),
-        (["--examples", "10", "20"], "--epochs: got 1 numbers for 2"),
-    ],
+    [(["--examples", "1001"], "there are 1000"), (["--training", "upside-down"], "upside-down")],
 )
-def test_bad_input_is_named(tmp_path, monkeypatch, capsys, more, words):
+def test_bad_input_is_named(tmp_path, monkeypatch, capsys, quick, more, words):
     options = [*OPTIONS, "--out", str(tmp_path / "out.json"), *more]
     monkeypatch.setattr(sys, "argv", ["rotated_digits.py", *options])
     with pytest.raises(SystemExit) as stopped:
@@ -198,18 +234,21 @@ def test_bad_input_is_named(tmp_path, monkeypatch, capsys, more, words):
     assert words in str(stopped.value) + capsys.readouterr().err
 
 
-def test_out_of_time_and_other_settings(tmp_path, monkeypatch, capsys):
+def test_out_of_time_and_other_settings(tmp_path, monkeypatch, capsys, quick):
     options = [*OPTIONS, "--out", str(tmp_path / "out.json")]
     call = lambda *more: (
         monkeypatch.setattr(sys, "argv", ["rotated_digits.py", *options, *more]),
         rotated_digits.main(),
     )
     call("--minutes", "0")
-    assert "out of time; call again" in capsys.readouterr().out and not (tmp_path / "out.json").exists()
-    call("--arms", "CNN", "--epochs", "2")
-    assert len(records(tmp_path)) == 1
-    with pytest.raises(SystemExit, match="was made with"):
-        call("--batch-size", "10")
+    assert "out of time\ncall again" in capsys.readouterr().out and not (tmp_path / "out.json").exists()
+    call("--arms", "CNN", "--steps", "2")
+    assert "all done" in capsys.readouterr().out and len(records(tmp_path)) == 2
+    call("--arms", "CNN", "--steps", "2")
+    assert len(records(tmp_path)) == 2  # what is done is not done again
+    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="was made with"):
+        patch.setattr(rotated_digits, "BATCH", 10)
+        call()
     for foreign in ("", "no JSON", "[1, 2]", '{"settings": {}}'):
         (tmp_path / "out.json").write_text(foreign, encoding="utf-8")
         with pytest.raises(SystemExit, match="holds no results"):
@@ -228,7 +267,8 @@ def curve(folder, seed=0):
     """The errors on the way of one network, trained in four epochs of two batches."""
     runs = [{"arm": "CNN", "seed": seed, "epochs": 4}]
     results = Results(folder / "out.json", {})
-    run_all(results, runs, error_against_time.run, minutes=1, batch_size=50, learning_rate=1e-2)
+    options = {"batch_size": 50, "learning_rate": 1e-2}
+    assert run_all(results, runs, error_against_time.run, deadline=time.monotonic() + 60, **options)
     (record,) = results.records
     seconds, errors = zip(*record["seconds and error, watched"], strict=True)
     assert list(seconds) == sorted(seconds) and record["parameters"] > 70_000
@@ -253,12 +293,15 @@ def test_an_interrupted_run_keeps_its_curve(tmp_path, tiny, monkeypatch):
     assert curve(tmp_path / "other", seed=1) != whole  # the control
 
 
-def test_both_arms_against_time_have_equal_numbers_of_parameters():
+def test_all_arms_against_time_have_equal_numbers_of_parameters():
     counts = [
-        sum(p.numel() for p in error_against_time.network(*arm).parameters())
-        for arm in error_against_time.ARMS.values()
+        sum(p.numel() for p in error_against_time.network(order, widths).parameters())
+        for order, widths, _ in error_against_time.ARMS.values()
     ]
-    assert max(counts) < 1.05 * min(counts)
+    assert (
+        max(counts) < 1.05 * min(counts)
+        and error_against_time.EPOCHS.keys() == error_against_time.ARMS.keys()
+    )
 
 
 def record_faults(content):

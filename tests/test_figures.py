@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
-from gdl_utils.domains import square_grid
+from gdl_utils.domains import hexagonal_grid, square_grid
 from gdl_utils.equivariance.audit import Audit, AuditRow
 from gdl_utils.figures import (
     ROLES,
@@ -27,10 +27,12 @@ from gdl_utils.figures import (
     pixels,
     polygon,
     segment,
+    show_hexagons,
     text,
 )
 from gdl_utils.groups import cyclic, dihedral, symmetric
 from gdl_utils.layers import GlobalPool, LiftingConv
+from gdl_utils.signals import SignalSpace
 
 
 @pytest.fixture(autouse=True)
@@ -218,3 +220,20 @@ def test_marks_are_valid_svg_and_rounded():
 def test_bad_input_is_named(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_hexagons_are_drawn_where_the_group_moves_them():
+    space = SignalSpace(hexagonal_grid(5, cyclic(6)))
+    signal = torch.zeros(5, 5)
+    signal[2, 3] = 1  # one step to the right of the middle
+
+    def angle(x):
+        _, ax = plt.subplots()
+        show_hexagons(ax, x)
+        (drawn,) = ax.collections
+        assert len(drawn.get_offsets()) == 19
+        right, up = drawn.get_offsets()[int(np.argmax(drawn.get_array()))]
+        return np.rad2deg(np.arctan2(up, right)) % 360
+
+    turned = [angle(space.act(g, signal)) for g in range(6)]
+    assert np.allclose(turned, [0, 60, 120, 180, 240, 300])  # counter-clockwise, as in the data

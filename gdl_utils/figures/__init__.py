@@ -6,6 +6,7 @@ from gdl_utils.figures.diagrams import (
     commuting_diagram,
     error_chart,
     part_by_part,
+    show_hexagons,
     show_image,
 )
 from gdl_utils.figures.player import Player, pixels, polygon, segment, text
@@ -22,6 +23,7 @@ __all__ = [
     "pixels",
     "polygon",
     "segment",
+    "show_hexagons",
     "show_image",
     "text",
     "use_book_style",

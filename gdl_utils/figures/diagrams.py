@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 from torch import nn
 
+from gdl_utils.domains import hexagonal_grid
 from gdl_utils.equivariance import Audit
 from gdl_utils.figures.style import FAINT, INK, ROLES
 from gdl_utils.groups import Group
@@ -37,6 +38,31 @@ def show_image(ax: Axes, image: ArrayLike, title: str = "", *, limit: float | No
     ax.set(xticks=[], yticks=[], title=title)
     for spine in ax.spines.values():
         spine.set(visible=True, color=FAINT)
+
+
+def show_hexagons(ax: Axes, values: ArrayLike, title: str = "", *, limit: float = 1) -> None:
+    """Draw one signal on a hexagonal grid as hexagons, one colour for each sign, without ticks.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw. The hexagons touch on axes about 1.3 inches wide.
+    values : array of shape (n, n)
+        The signal in axial coordinates, as ``hexagonal_grid(n)`` has it; what is outside its mask is not drawn.
+    title : str, optional
+        Written above.
+    limit : float, optional
+        Draw from -limit to limit, 0 as white.
+    """
+    values = np.asarray(values)
+    n = len(values)
+    grid = hexagonal_grid(n)
+    row, column = grid.points.T
+    look = {"cmap": "PuOr", "vmin": -limit, "vmax": limit, "linewidths": 0.2, "edgecolors": "0.8"}
+    # A row is √3/2 below the one before it, and half a step to the right.
+    ax.scatter(column + row / 2, -row * 3**0.5 / 2, c=values[grid.mask], s=5200 / n**2, marker="h", **look)
+    ax.set(aspect="equal", xlim=(-0.62 * n, 0.62 * n), ylim=(-0.55 * n, 0.55 * n), title=title)
+    ax.axis("off")
 
 
 def commuting_diagram(

@@ -9,8 +9,8 @@ from gdl_utils.signals import SignalSpace
 class averaged(nn.Module):  # it reads as a word of the model: averaged(model, space)
     """Average a model over the group: all g·x go through the same weights, and the mean of the answers is the answer.
 
-    Invariant to the group, or equivariant if ``space_out`` says how it acts on the output: (1/|G|) Σ_g ρ_out(g)⁻¹ model(g·x). Exact for
-    any model, in training as well, and the model's own parameters are all that is trained. It costs |G| times the arithmetic and
+    Invariant to the group, or equivariant if ``space_out`` says how it acts on the output: ``(1/|G|) Σ_g ρ_out(g)⁻¹ model(g·x)``. Exact for
+    any model, in training as well, and the model's own parameters are all that is trained. It costs ``|G|`` times the arithmetic and
     memory of the model: the copies are one batch. So batch normalisation sees each image in all its positions, and stays exact.
     Dropout does not: each copy loses other entries.
 
