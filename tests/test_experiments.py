@@ -10,9 +10,11 @@ from pathlib import Path
 
 import error_against_time
 import four_cubes
+import four_parts
 import numpy as np
 import pytest
 import rotated_digits
+import shifted_digits
 import torch
 from runner import Results, run_all
 
@@ -156,6 +158,36 @@ def test_held_out_images_are_in_no_other_set():
     held_out, train, test = (sets[f"{name}upright"][0].flatten(1) for name in ("held out ", "train ", ""))
     assert len(held_out) == 300 and torch.cdist(held_out, torch.cat([train, test])).min() > 0
     assert len(rotated_digits.prepared("digits", 1000, 2, False)["held out rotated"][1]) == 0
+
+
+def test_the_rivals_of_the_four_parts_have_as_many_parameters_and_the_same_symmetry_or_none(rng):
+    made = {arm: make() for arm, (make, _) in four_parts.arms().items()}
+    count = lambda arm: sum(p.numel() for p in made[arm].parameters())
+    for arm in made.keys() - {"flattened"}:  # whose dense layer has a weight for each place
+        assert count("all four parts") <= count(arm) <= 1.065 * count("all four parts"), arm
+    x = torch.rand(4, 1, 8, 8, generator=rng)
+    errors = {arm: rotated_digits.exactness(model, x, four_parts.SPACE) for arm, model in made.items()}
+    exact = {arm for arm, error in errors.items() if error <= 1e-12}
+    assert exact == {"all four parts", "no nonlinearity", "no local pooling", "plain, averaged"}
+    assert min(errors[arm] for arm in errors.keys() - exact) > 1e-3
+
+
+def test_the_arms_of_shifted_digits_are_exact_or_not_as_they_say(rng):
+    made = {arm: make() for arm, (make, _) in shifted_digits.arms().items()}
+    x = torch.rand(2, 1, 12, 12, generator=rng)
+    exact = {arm for arm, model in made.items() if shifted_digits.exactness(model, x) <= 1e-12}
+    assert exact == {"global maximum", "global average", "max-pooling, averaged", "polyphase"}
+    count = lambda model: sum(p.numel() for p in model.parameters())
+    assert len({count(model) for arm, model in made.items() if "flattened" not in arm}) == 1
+
+
+@pytest.mark.parametrize("script", [four_parts, shifted_digits])
+def test_digits_for_choosing_rates_are_seen_by_no_other_run(script):
+    rates, runs = script.prepared(None), [script.prepared(seed) for seed in range(3)]
+    name = "upright" if script is four_parts else "middle"
+    for judged in [part[name] for part in runs] + [part["train"] for part in (*runs, rates)]:
+        assert torch.cdist(rates[name][0].flatten(1), judged[0].flatten(1)).min() > 0
+    assert all(torch.cdist(r["train"][0].flatten(1), r[name][0].flatten(1)).min() > 0 for r in runs)
 
 
 def test_the_wrong_group_is_none_of_the_squares():

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from torch import nn
 
-from gdl_utils.domains import hexagonal_grid
+from gdl_utils.blueprint import Blueprint
+from gdl_utils.domains import hexagonal_grid, square_grid
 from gdl_utils.equivariance.audit import Audit, AuditRow
 from gdl_utils.figures import (
     ROLES,
@@ -21,6 +23,7 @@ from gdl_utils.figures import (
     cayley_table,
     commuting_diagram,
     error_chart,
+    part_by_part,
     pixels,
     polygon,
     segment,
@@ -28,6 +31,7 @@ from gdl_utils.figures import (
     text,
 )
 from gdl_utils.groups import cyclic, dihedral, symmetric
+from gdl_utils.layers import GlobalPool, LiftingConv
 from gdl_utils.signals import SignalSpace
 
 
@@ -92,6 +96,28 @@ def test_the_error_chart_separates_exact_from_broken():
     ax = error_chart({"a": 0.0, "b": 1e-16}, {"c": 0.3}).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     assert [t.get_text() for t in ax.texts][:3] == ["0", "rounding", "0.3"]
+
+
+def test_part_by_part_draws_each_output_and_moves_on_along_the_group_axis(rng):
+    lift = LiftingConv(square_grid(3, cyclic(4)), 1, 1, padding=1, bias=False).double()
+    model = Blueprint([lift], invariant_pooling=GlobalPool(2, group_axis=True))
+    x = torch.rand(1, 1, 6, 6, generator=rng, dtype=torch.float64)
+    fig = part_by_part(model, x, x.rot90(1, (2, 3)))
+    grid = np.reshape(fig.axes, (2, 4))
+    assert [ax.get_title() for ax in grid[0]] == [
+        "signal",
+        "equivariant",
+        "nonlinearity",
+        "invariant\npooling",
+    ]
+    drawn = [[np.asarray(ax.images[0].get_array()) for ax in row[:3]] for row in grid]
+    for above, below in zip(*drawn, strict=True):
+        assert np.allclose(np.rot90(above), below, atol=1e-12)
+    heights = [row[3].patches[0].get_height() for row in grid]
+    assert np.isclose(*heights) and heights[0] > 0
+    plain = part_by_part(nn.Sequential(nn.Conv2d(1, 4, 3).double()), x, x.rot90(1, (2, 3)))
+    one, other = (np.asarray(ax.images[0].get_array()) for ax in (plain.axes[1], plain.axes[3]))
+    assert not np.allclose(np.rot90(one), other)  # the control: without the group it does not turn along
 
 
 def test_the_audit_chart_marks_where_it_is_lost_and_nothing_where_it_is_not():

@@ -5,6 +5,7 @@ from gdl_utils.figures.diagrams import (
     cayley_table,
     commuting_diagram,
     error_chart,
+    part_by_part,
     show_hexagons,
     show_image,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "cayley_table",
     "commuting_diagram",
     "error_chart",
+    "part_by_part",
     "pixels",
     "polygon",
     "segment",

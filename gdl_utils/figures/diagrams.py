@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
+from torch import nn
 
 from gdl_utils.domains import hexagonal_grid
 from gdl_utils.equivariance import Audit
@@ -107,6 +109,42 @@ def commuting_diagram(
     for column in (0, 1):
         axes[0, column].annotate("", **down)
         axes[0, column].text(0.56, -0.2, f, transform=axes[0, column].transAxes, va="center")
+    return fig
+
+
+@torch.no_grad()
+def part_by_part(model: nn.Sequential, *signals: torch.Tensor) -> Figure:
+    """Draw what the parts of a network make of some signals: a row for each signal, a column for each part.
+
+    Parameters
+    ----------
+    model : nn.Sequential
+        Such as a ``Blueprint``. The names of its parts are written above, without their numbers.
+    *signals : tensors of shape (1, channels, n, n)
+        Of each output the first channel is drawn, and of a group axis entry k in row k. What is no picture is drawn as a bar, the first
+        of its numbers. A column has one scale.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    columns = {"signal": signals}
+    for name, part in model.named_children():
+        signals = [part(x) for x in signals]
+        columns[name.rstrip(" 0123456789").replace(" ", "\n")] = signals
+    rows = len(signals)
+    fig, axes = plt.subplots(rows, len(columns), figsize=(1.5 * len(columns), 1.65 * rows), squeeze=False)
+    for column, (title, outputs) in zip(axes.T, columns.items(), strict=True):
+        top = max(max(float(y.abs().max()) for y in outputs), 1e-300)
+        signed = 1 if min(float(y.min()) for y in outputs) < 0 else None
+        for k, (ax, y) in enumerate(zip(column, outputs, strict=True)):
+            seen = y[0, 0] if y.ndim < 5 else y[0, 0, k % y.shape[2]]
+            if seen.ndim == 2:
+                show_image(ax, seen / top, limit=signed)
+            else:
+                ax.bar([0], float(seen) / top, color=ROLES["output"]["color"])
+                ax.set(xlim=(-1, 1), ylim=(-1.3 if signed else 0, 1.3), xticks=[], yticks=[])
+        column[0].set_title(title, fontsize=10)
     return fig
 
 
