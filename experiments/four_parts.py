@@ -94,9 +94,7 @@ def run(train, arm: str, seed: int | None, rate: float, epochs: int) -> dict:
     sets = prepared(seed)
     torch.manual_seed(0 if seed is None else seed)
     model = make()
-    history, seconds = train(
-        model, loss, sets["train"], epochs=epochs, seed=seed or 0, learning_rate=rate
-    )
+    history, seconds = train(model, loss, sets["train"], epochs=epochs, seed=seed or 0, learning_rate=rate)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
