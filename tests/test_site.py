@@ -222,10 +222,12 @@ def print_faults(page):
 
 
 def first_screen_faults(page):
-    """Where the first picture is a player: its picture and slider must be in the first screen."""
+    """Where a page opens with a player, before its first section: picture and slider must be in the first screen."""
     return page.evaluate(
         """() => { const first = document.querySelector('.bd-article :is(.cell_output img, figure.gdl-player)')
-        if (!first?.matches('figure')) return []
+        const section = document.querySelector('.bd-article h2')
+        const later = section && first && section.compareDocumentPosition(first) & Node.DOCUMENT_POSITION_FOLLOWING
+        if (!first?.matches('figure') || later) return []
         return [...first.querySelectorAll('svg, input, figcaption')].filter(e => e.getBoundingClientRect().bottom > window.innerHeight)
           .map(e => e.tagName + ' ends at ' + Math.round(e.getBoundingClientRect().bottom) + ' of ' + window.innerHeight) }"""
     )
