@@ -339,7 +339,7 @@ def test_paper_has_no_navigation(site, open_page, path):
     assert max(map(int, re.findall(r"\d+", color)[:3])) < 100, "light ink on white paper"
 
 
-@every_page
+@pytest.mark.parametrize("path", PAGES)  # nobody prints the search
 def test_paper_is_light_and_whole_and_keeps_the_solutions(site, open_page, path):
     page, _ = open_page(site + path, color_scheme="dark")
     assert print_faults(page) == []
