@@ -16,7 +16,6 @@ Kill it when you like: called again it skips what is done and goes on with the r
 
 import argparse
 import copy
-import time
 from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import product
@@ -235,8 +234,7 @@ def main() -> None:
             "tuning": TUNING | {"examples": TUNED_WITH[args.data], "held out": HELD_OUT, "rates": list(RATES)}
         },
     )
-    deadline = time.monotonic() + 60 * args.minutes
-    call = partial(run_all, results, run=partial(run, data=args.data), deadline=deadline, batch_size=BATCH)
+    call = partial(run_all, results, run=partial(run, data=args.data), minutes=args.minutes, batch_size=BATCH)
     tuning = [
         {"arm": arm, "examples": TUNED_WITH[args.data], "learning_rate": rate, **TUNING}
         for arm, rate in product(args.arms, RATES)

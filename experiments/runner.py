@@ -51,13 +51,14 @@ class OutOfTime(Exception):
     pass
 
 
-def run_all(results: Results, runs: list[dict], run: Callable, *, deadline: float, **options) -> bool:
+def run_all(results: Results, runs: list[dict], run: Callable, *, minutes: float, **options) -> bool:
     """Call ``run(train, **values)`` for each of the runs that has no record yet, and record what it returns.
 
     ``train`` is ``fit`` with these options, which saves each epoch in a folder .cache beside the results, goes on from there, and
     gives the seconds of training too: those of the processor, which other work on the machine does not lengthen. Returns whether all
-    is done before the deadline, a time of ``time.monotonic``.
+    is done before the results are ``minutes`` old.
     """
+    deadline = results.started + 60 * minutes
     for values in runs:
         name = "_".join(map(str, [results.path.stem, *values.values()])).replace(" ", "-")
         checkpoint = results.path.parent / ".cache" / f"{name}.pt"

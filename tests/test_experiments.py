@@ -11,6 +11,7 @@ from pathlib import Path
 import error_against_time
 import four_cubes
 import four_parts
+import kept_symmetries
 import numpy as np
 import pytest
 import rotated_digits
@@ -19,6 +20,7 @@ import torch
 from runner import Results, run_all
 
 from gdl_utils.domains import hexagonal_grid, square_grid
+from gdl_utils.equivariance import equivariance_errors
 from gdl_utils.groups import cyclic, dihedral
 from gdl_utils.layers import averaged
 
@@ -190,6 +192,72 @@ def test_digits_for_choosing_rates_are_seen_by_no_other_run(script):
     assert all(torch.cdist(r["train"][0].flatten(1), r[name][0].flatten(1)).min() > 0 for r in runs)
 
 
+SHORT = ["--epochs", "1", "--seeds", "1"]
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "runs"),
+    [
+        (four_parts, SHORT, ["plain", "plain", "plain, shown turns", "plain, shown turns"]),
+        (shifted_digits, SHORT, ["max-pooling", "max-pooling", "max-pooling, averaged"]),
+        (kept_symmetries, [*SHORT, "--examples", "20", "--arms", "circular"], ["circular", "circular"]),
+        (four_cubes, ["--steps", "10", "--seeds", "1", "--arms", "dense"], ["dense"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_each_script_runs_from_start_to_end_and_only_once(tmp_path, monkeypatch, script, options, runs):
+    if script in (four_parts, shifted_digits):
+        monkeypatch.setattr(script, "TRAIN", 20)
+        some = {arm: made for arm, made in script.arms().items() if arm in runs}
+        monkeypatch.setattr(script, "arms", lambda: some)
+        script.prepared.cache_clear()
+    if script is not four_cubes:
+        monkeypatch.setattr(script, "RATES", (0.01,))
+    monkeypatch.setattr(sys, "argv", [script.__file__, *options, "--out", str(tmp_path / "out.json")])
+    script.main()
+    first = (tmp_path / "out.json").read_text(encoding="utf-8")
+    assert sorted(record["arm"] for record in json.loads(first)["records"]) == runs
+    assert not list((tmp_path / ".cache").iterdir())
+    script.main()
+    assert (tmp_path / "out.json").read_text(encoding="utf-8") == first  # what is done is not done again
+    if script in (four_parts, shifted_digits):
+        script.prepared.cache_clear()
+
+
+def test_the_arms_of_kept_symmetries_are_of_two_sizes_and_keep_what_they_say(rng):
+    x = torch.rand(2, 1, 12, 12, generator=rng, dtype=torch.float64)
+    arms = [*kept_symmetries.ARMS, *(arm + kept_symmetries.LONGER for arm in kept_symmetries.SLOW)]
+    torch.manual_seed(0)
+    made = {arm: kept_symmetries.network(arm).double() for arm in arms}
+    count = lambda model: sum(p.numel() for p in model.parameters())
+    assert {count(m) for arm, m in made.items() if "flattened" not in arm} == {2650}
+    assert {count(m) for arm, m in made.items() if "flattened" in arm} == {25530}
+    shifts = range(1, 144, 7)
+    errors = {
+        arm: max(equivariance_errors(model, x, kept_symmetries.GROUND, elements=shifts).values())
+        for arm, model in made.items()
+    }
+    assert {arm for arm, e in errors.items() if e <= 1e-12} == {
+        arm for arm in arms if arm == "circular" or "averaged" in arm
+    }
+    # The short cut is the mean over all shifts of the network with that dense layer.
+    flattened = kept_symmetries.network("flattened").double()
+    averaged_ = kept_symmetries.network("flattened, averaged over the shifts").double()
+    flattened.load_state_dict(averaged_.state_dict(), strict=False)
+    flattened[-1].load_state_dict(averaged_[-1].state_dict())
+    mean = sum(flattened(kept_symmetries.GROUND.act(g, x)) for g in range(144)) / 144
+    assert torch.allclose(averaged_(x), mean, rtol=0, atol=1e-12)
+
+
+def test_pictures_are_moved_as_the_group_moves_them(rng):
+    x = torch.rand(30, 1, 12, 12, generator=rng)
+    rolled = kept_symmetries.rolled(x)
+    for before, after in zip(x, rolled, strict=True):
+        found = [torch.equal(kept_symmetries.GROUND.act(g, before), after) for g in range(144)]
+        assert sum(found) == 1
+    assert len({float(picture[0, 0, 0]) for picture in rolled - x}) > 20
+
+
 def test_the_wrong_group_is_none_of_the_squares():
     wrong, right = rotated_digits.wrong_group(), square_grid(3, dihedral(4))
     symmetries = {tuple(move) for move in right.permutation.tolist()}
@@ -266,10 +334,9 @@ def tiny(monkeypatch):
 
 def curve(folder, seed=0):
     """The errors on the way of one network, trained in four epochs of two batches."""
-    runs = [{"arm": "CNN", "seed": seed, "epochs": 4}]
+    runs = [{"arm": "CNN", "seed": seed, "epochs": 4, "learning_rate": 1e-2}]
     results = Results(folder / "out.json", {})
-    options = {"batch_size": 50, "learning_rate": 1e-2}
-    assert run_all(results, runs, error_against_time.run, deadline=time.monotonic() + 60, **options)
+    assert run_all(results, runs, error_against_time.run, minutes=1, batch_size=50)
     (record,) = results.records
     seconds, errors = zip(*record["seconds and error, watched"], strict=True)
     assert list(seconds) == sorted(seconds) and record["parameters"] > 70_000
