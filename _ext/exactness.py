@@ -14,7 +14,7 @@ from torch import nn
 from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid, strand
 from gdl_utils.equivariance import equivariance_error, equivariance_errors
 from gdl_utils.groups import cyclic, dihedral, octahedral
-from gdl_utils.layers import GroupBatchNorm, GroupPool, LiftingConv, spatial
+from gdl_utils.layers import GroupBatchNorm, GroupPool, LiftingConv, averaged, spatial
 from gdl_utils.signals import SignalSpace, complement, regular, trivial
 
 PAGE = Path(__file__).parents[1] / "book" / "exactness.md"
@@ -100,6 +100,13 @@ def measure_pointwise():
     yield "GroupPool", largest_errors(GroupPool(), space, SignalSpace(square_grid(28, D4)), 1, shifts=True)
 
 
+def measure_average():
+    """A convolution that breaks turns by its stride, averaged over them."""
+    space, out = SignalSpace(square_grid(28, D4)), SignalSpace(square_grid(14, D4))
+    conv = nn.Conv2d(2, 2, 3, stride=2, padding=1).double()
+    return largest_errors(averaged(conv, space, out), space, out, 2, shifts=True)
+
+
 def shown(error):
     """Digits below the bound are rounding, which no page should show."""
     return "—" if error is None else "exact" if error <= 1e-12 else f"**{error:.1g}**"
@@ -129,6 +136,7 @@ def table():
         rows.append((name, layer, size, kernel, padding, stride, shown(turns), shown(shifts)))
     for layer, (turns, shifts) in measure_pointwise():
         rows.append(("p4m", layer, 28, "—", "—", "—", shown(turns), shown(shifts)))
+    rows.append(("p4m", "averaged Conv2d", 28, 3, f"1 {ZEROS}", 2, *map(shown, measure_average())))
     lines = [HEAD, "|" + "---|" * 8] + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 

@@ -25,7 +25,7 @@ def broken_rules(table):
     """Rows that contradict the rules in words."""
     faults = []
     for row in table.splitlines()[2:]:
-        group, _, size, kernel, padding, stride, turns, shifts = (
+        group, layer, size, kernel, padding, stride, turns, shifts = (
             cell.strip() for cell in row.strip("|").split("|")
         )
         if kernel == "—":
@@ -34,7 +34,7 @@ def broken_rules(table):
         size, kernel, stride, pad = int(size), int(kernel), int(stride), int(re.match(r"\d+", padding)[0])
         step = stride * (2 if group.startswith("p6") and stride > 1 else 1)
         rest = (size + 2 * pad - kernel) % step
-        faults += [row] * ((turns == "exact") != (rest == 0))
+        faults += [row] * ((turns == "exact") != (rest == 0 or layer.startswith("averaged")))
         if shifts == "—":
             continue
         wraps = (pad == 0 and kernel == stride) or "circular" in padding
