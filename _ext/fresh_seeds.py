@@ -239,7 +239,7 @@ def main(argv=None):
     if missing := [str(path) for path in paths if not path.exists()]:
         parser.error(f"there is no {', '.join(missing)}")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    ours, entries, total = {file.resolve() for file in listed()}, {}, Counter()
+    ours, total = {file.resolve() for file in listed()}, Counter()
     with get_context("spawn").Pool(PROCESSES, maxtasksperchild=1) as pool:
         results = pool.imap(run, product(paths, args.offsets))
         for path in paths:
@@ -248,10 +248,10 @@ def main(argv=None):
                 print(said, flush=True)
                 all_found.append(found)
                 total.update({key: found[key] for key in ("checks", "held", "failed")})
-            if path.resolve() in ours:
-                entries[path.stem] = entry(args.offsets, all_found)
-    if entries and len(args.offsets) >= ENOUGH:
-        write_record(entries)
+            if path.resolve() in ours and len(args.offsets) >= ENOUGH:
+                write_record(
+                    {path.stem: entry(args.offsets, all_found)}
+                )  # a run that is killed keeps what is done
     offsets = ", ".join(map(str, args.offsets))
     print(
         f"Seeds moved by {offsets}: {total['held']} of {total['checks']} checks hold, {total['failed']} cells fail."
