@@ -1,7 +1,9 @@
 """Train a model: one loop for the whole book, the same numbers for the same seed; and what classifiers are trained and judged by."""
 
 import os
+import pickle
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ def fit(
         ``loss(model, *batch)`` gives the mean loss of a batch, a scalar; for classes ``cross_entropy``.
     tensors : sequence of tensors of shape (n, …)
         Inputs, targets and whatever else the loss takes; batches are cut from the first axis, and moved to the model's device.
+        Tensors, not arrays.
     epochs : int
         How often each example is seen.
     batch_size : int
@@ -46,8 +49,8 @@ def fit(
     seed : int
         Decides the order of the examples. Same seed, same start: same numbers.
     each_epoch : callable, optional
-        ``each_epoch(model, loss)`` gives what to note after an epoch, made of numbers and text; by default its mean loss. The model
-        is in evaluation mode meanwhile.
+        ``each_epoch(model, loss)`` gives what to note after an epoch; by default its mean loss. The model is in evaluation mode
+        meanwhile. With a checkpoint it must be made of Python's own numbers and text, in lists, tuples and dicts, or of tensors.
     checkpoint : str or Path, optional
         A file in which everything is saved after each epoch. If it exists, go on from it: the numbers are, on the CPU, those of
         a training that was not interrupted, torch's global random numbers (dropout) included. It stays when all is done.
@@ -59,9 +62,13 @@ def fit(
 
     Raises
     ------
+    TypeError
+        If something else than a tensor is among the tensors, the loss is no tensor, or ``each_epoch`` notes what a checkpoint
+        cannot give back.
     ValueError
-        If the model has no parameters, there are no tensors, they differ in length or are empty, epochs or batch_size is not positive, the loss is not
-        finite, or the checkpoint is damaged or belongs to another training.
+        If the model has no parameters, or lazy ones that have no shape yet; there are no tensors, they differ in length or are empty;
+        epochs or batch_size is not positive; the loss is not one finite number; a last batch of one example cannot be normalised;
+        or the checkpoint is a folder, cannot be read as one of ``fit``, or belongs to another training or to other data.
 
     Examples
     --------
@@ -73,6 +80,9 @@ def fit(
     True
     """
     check_positive("epochs", epochs), check_positive("batch_size", batch_size)
+    for i, t in enumerate(tensors):
+        if not isinstance(t, torch.Tensor):
+            raise TypeError(f"tensors: number {i} is a {type(t).__name__}; give tensors, torch.as_tensor(…)")
     lengths = [len(t) for t in tensors]
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise ValueError(f"tensors: got lengths {lengths}; give at least one, all of one length above 0")
@@ -80,14 +90,21 @@ def fit(
     parameters = list(model.parameters())
     if not parameters:
         raise ValueError(f"model: {type(model).__name__} has no parameters, so there is nothing to train")
+    if any(nn.parameter.is_lazy(p) for p in parameters):
+        raise ValueError(
+            f"model: {type(model).__name__} has lazy layers without a shape yet; show it one batch first"
+        )
     device = parameters[0].device
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * -(-n // batch_size))
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    path = None if checkpoint is None else Path(checkpoint)
     settings = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     settings |= {"number of examples": n}
     settings |= {f"model's {name}": f"{t.dtype} {tuple(t.shape)}" for name, t in model.state_dict().items()}
-    history, path = [], None if checkpoint is None else Path(checkpoint)
+    if path is not None:
+        settings |= {f"checksum of tensor {i}": _checksum(t) for i, t in enumerate(tensors)}
+    history = []
     if path is not None and path.exists():
         saved = _load(path, settings)
         for name, part in parts.items():
@@ -98,7 +115,7 @@ def fit(
         model.train()
         total = 0.0
         for batch in torch.randperm(n, generator=order).split(batch_size):
-            value = loss(model, *(t[batch].to(device) for t in tensors))
+            value = _loss_of(loss, model, [t[batch].to(device) for t in tensors], batch_size)
             if not torch.isfinite(value):
                 raise ValueError(f"loss: is {value.item()} in epoch {epoch + 1}; try a smaller learning_rate")
             optimizer.zero_grad()
@@ -110,6 +127,7 @@ def fit(
         model.eval()
         history.append(total / n if each_epoch is None else each_epoch(model, total / n))
         if path is not None:
+            _check_noted(history[-1])
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"order": order.get_state(), "torch": torch.get_rng_state()}
             _save(path, state | {"settings": settings, "history": history})
@@ -140,7 +158,8 @@ def accuracy(model: Callable, x: torch.Tensor, label: torch.Tensor) -> float:
     Raises
     ------
     ValueError
-        If there are not as many labels as examples, or none.
+        If there are not as many labels as examples, or none; labels are not whole numbers of shape (n,); scores are not (n, classes)
+        with two classes or more, or not finite.
 
     Examples
     --------
@@ -149,8 +168,61 @@ def accuracy(model: Callable, x: torch.Tensor, label: torch.Tensor) -> float:
     """
     if len(x) != len(label) or len(label) == 0:
         raise ValueError(f"x, label: got {len(x)} and {len(label)}; give as many, and at least one")
-    batches = zip(x.split(500), label.split(500), strict=True)
-    return sum(int((model(some).argmax(1) == wanted).sum()) for some, wanted in batches) / len(label)
+    if label.ndim != 1 or label.is_floating_point() or label.is_complex():
+        shape = f"shape {tuple(label.shape)}"
+        raise ValueError(f"label: got {label.dtype}, {shape}; one whole number an example is needed, (n,)")
+    right = 0
+    for some, wanted in zip(x.split(500), label.split(500), strict=True):
+        scores = model(some)
+        if scores.ndim != 2 or len(scores) != len(some) or scores.shape[1] < 2:
+            raise ValueError(
+                f"model: gives shape {tuple(scores.shape)} for {len(some)} examples; scores are (n, classes)"
+            )
+        if not scores.isfinite().all():
+            raise ValueError("model: gives scores that are not finite")
+        right += int((scores.argmax(1) == wanted).sum())
+    return right / len(label)
+
+
+def _loss_of(loss: Callable, model: nn.Module, batch: list[torch.Tensor], batch_size: int) -> torch.Tensor:
+    """Return the loss of a batch, which must be one number."""
+    try:
+        value = loss(model, *batch)
+    except ValueError as error:
+        if len(batch[0]) == 1 and "more than 1 value per channel" in str(
+            error
+        ):  # batch normalisation's words
+            raise ValueError(
+                f"batch_size: {batch_size} leaves a last batch of one example, which batch normalisation "
+                "cannot normalise; choose another"
+            ) from error
+        raise
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"loss: gives a {type(value).__name__}; a tensor is needed, for its gradient")
+    if value.ndim != 0:
+        raise ValueError(f"loss: gives shape {tuple(value.shape)}; one number is needed, such as its mean")
+    return value
+
+
+def _check_noted(noted: Any) -> None:
+    """Refuse what a checkpoint would not give back: subclasses of numbers, as NumPy's are, and foreign types."""
+    if type(noted) in (list, tuple):
+        parts = noted
+    elif type(noted) is dict:
+        parts = [*noted.keys(), *noted.values()]
+    elif noted is None or type(noted) in (bool, int, float, complex, str, torch.Tensor):
+        parts = []
+    else:
+        name = f"{type(noted).__module__}.{type(noted).__qualname__}"
+        raise TypeError(
+            f"each_epoch: noted a {name}; a checkpoint keeps Python's own numbers and text, as float(…)"
+        )
+    for part in parts:
+        _check_noted(part)
+
+
+def _checksum(t: torch.Tensor) -> int:
+    return zlib.crc32(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
 
 
 def _save(path: Path, state: dict) -> None:
@@ -161,17 +233,25 @@ def _save(path: Path, state: dict) -> None:
 
 
 def _load(path: Path, settings: dict) -> dict:
-    """Read a checkpoint, or refuse one that is damaged or belongs to another training."""
+    """Read a checkpoint, or refuse a file that is none, or that belongs to another training."""
+    if path.is_dir():
+        raise ValueError(f"checkpoint: {path} is a folder; name a file")
+    away = "move it away to start anew"
     try:
         with zipfile.ZipFile(path) as file:
-            if file.testzip() is not None:  # checksums, at which torch.load does not look
-                raise ValueError("a checksum is wrong")
+            wrong = file.testzip()  # checksums, at which torch.load does not look
+        if wrong is not None:
+            raise ValueError(f"checkpoint: {path} is damaged, by the checksum of {wrong}; {away}")
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        theirs = saved["settings"]
-        other = [name for name in settings | theirs if settings.get(name) != theirs.get(name)]
-    except Exception as error:
-        raise ValueError(f"checkpoint: {path} is damaged; delete it to start anew") from error
+    except (zipfile.BadZipFile, RuntimeError) as error:
+        raise ValueError(f"checkpoint: {path} cannot be read as one of fit ({error}); {away}") from error
+    except pickle.UnpicklingError as error:  # whose words recommend to load it all the same
+        raise ValueError(f"checkpoint: {path} was not written by fit, and is not loaded; {away}") from error
+    if not isinstance(saved, dict) or not {"settings", "history", "order", "torch", "model"} <= saved.keys():
+        raise ValueError(f"checkpoint: {path} was not written by fit; {away}")
+    theirs = saved["settings"]
+    other = [name for name in settings | theirs if settings.get(name) != theirs.get(name)]
     if other:
         its, here = theirs.get(other[0]), settings.get(other[0])
-        raise ValueError(f"checkpoint: {path} has {other[0]} {its}, not {here}; delete it to start anew")
+        raise ValueError(f"checkpoint: {path} has {other[0]} {its}, not {here}; {away}")
     return saved

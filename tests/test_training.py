@@ -1,5 +1,6 @@
 """The training loop: it learns, it repeats itself, it goes on after an interruption, it says what is wrong."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -144,6 +145,26 @@ def test_cross_entropy_and_accuracy_are_their_formulas(rng):
             accuracy(model, x, y)
 
 
+@pytest.mark.parametrize(
+    ("scores", "label", "words"),
+    [
+        (lambda x: x, lambda y: y[:, None], r"label: got torch.int64, shape \(1201, 1\)"),
+        (lambda x: x, lambda y: y[:, None, None].expand(-1, 3, 3), r"label: .*shape \(1201, 3, 3\)"),
+        (lambda x: x, lambda y: y.double(), "label: got torch.float64"),
+        (lambda x: x[:, :1], lambda y: y, r"model: gives shape \(500, 1\) for 500"),
+        (lambda x: x[:, 0], lambda y: y, r"model: gives shape \(500,\)"),
+        (lambda x: x[..., None, None], lambda y: y, r"model: gives shape \(500, 4, 1, 1\)"),
+        (lambda x: x[:1], lambda y: y, r"model: gives shape \(1, 4\) for 500"),
+        (lambda x: x.log(), lambda y: y, "scores that are not finite"),
+    ],
+)
+def test_no_share_is_given_of_scores_and_labels_that_do_not_fit(rng, scores, label, words):
+    x, y = torch.randn(1201, 4, generator=rng), torch.randint(4, (1201,), generator=rng)
+    assert 0 <= accuracy(lambda x: x, x, y) <= 1  # the control
+    with pytest.raises(ValueError, match=words):
+        accuracy(scores, x, label(y))
+
+
 def test_a_classifier_learns_by_cross_entropy():
     x, _ = data()
     label = (x[:, 0] > 0).long()
@@ -162,6 +183,7 @@ def test_a_classifier_learns_by_cross_entropy():
         ({"batch_size": 10}, "batch_size 50, not 10"),
         ({"learning_rate": 0.5}, "learning_rate"),
         ({"tensors": data(80)}, "number of examples 90, not 80"),
+        ({"tensors": [t.flip(0) for t in data()]}, r"checksum of tensor 0 \d+, not \d+"),
         ({"model": nn.Linear(3, 1)}, "model's weight torch.float64 .* not torch.float32"),
         ({"model": nn.Linear(3, 1, bias=False).double()}, "model's bias .* not None"),
         ({"model": nn.Sequential(nn.Linear(3, 1)).double()}, "model's 0.weight None, not"),
@@ -172,7 +194,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, words):
     options = {"model": nn.Linear(3, 1).double(), "loss": squared, "tensors": data(), "epochs": 2}
     options["checkpoint"] = tmp_path / "model.pt"
     fit(**options)
-    with pytest.raises(ValueError, match=f"checkpoint: .*{words}.*delete it"):
+    with pytest.raises(ValueError, match=f"checkpoint: .*{words}.*move it away"):
         fit(**options | change)
 
 
@@ -194,22 +216,110 @@ def test_a_damaged_checkpoint_is_refused_and_runs_nothing(tmp_path):
     weight = torch.load(path, weights_only=True)["model"]["weight"].numpy().tobytes()
     flipped = bytearray(whole)
     flipped[whole.index(weight)] ^= 1  # one bit of one weight
-    for content in (b"", whole[: len(whole) // 2], b"no file of torch's", bytes(flipped)):
+    words = {b"": "cannot be read", whole[: len(whole) // 2]: "cannot be read", b"no file": "cannot be read"}
+    for content, word in (words | {bytes(flipped): "is damaged"}).items():
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"checkpoint: .* is damaged; delete it"):
+        with pytest.raises(ValueError, match=rf"checkpoint: .* {word}.*; move it away"):
             train()
     for content in ({"model": {}}, [1, 2], Planted(planted)):
         torch.save(content, path)
-        with pytest.raises(ValueError, match=r"checkpoint: .* is damaged; delete it"):
+        with pytest.raises(ValueError, match=r"checkpoint: .* was not written by fit.*; move it away"):
             train()
     assert not planted.exists()
     path.unlink()
     train()  # the control: without it all is well
 
 
+def test_a_file_that_may_be_good_is_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "model.pt"
+    train = lambda **more: fit(nn.Linear(3, 1).double(), squared, data(), epochs=2, checkpoint=path, **more)
+    path.mkdir()
+    with pytest.raises(ValueError, match="is a folder; name a file"):
+        train()
+    path.rmdir()
+    train()
+    whole = path.read_bytes()
+
+    def fails(*args, **options):
+        raise PermissionError("not yours")
+
+    with monkeypatch.context() as patch, pytest.raises(PermissionError, match="not yours"):
+        patch.setattr(torch, "load", fails)
+        train()
+    assert path.read_bytes() == whole
+    torch.save({"settings": {}, "history": [np.float64(1)]}, path)  # a good file of somebody else's
+    with pytest.raises(ValueError, match="was not written by fit"):
+        train()
+
+
+@pytest.mark.parametrize(
+    "noted", [np.float64(1), np.arange(3), [1, {"a": np.float32(2)}], {np.int64(1): 2}, {1}]
+)
+def test_what_a_checkpoint_could_not_give_back_is_refused_when_it_is_noted(tmp_path, noted):
+    train = lambda **more: fit(
+        nn.Linear(3, 1).double(), squared, data(), epochs=2, each_epoch=lambda *_: noted, **more
+    )
+    with pytest.raises(TypeError, match=r"each_epoch: noted a (numpy|builtins)\."):
+        train(checkpoint=tmp_path / "model.pt")
+    assert not list(tmp_path.iterdir())
+    assert len(train()) == 2  # the control: nothing has to be given back
+
+
+@pytest.mark.parametrize("noted", [1.5, None, (1, "a", True), {"a": [1, 2]}, "words"])
+def test_what_was_noted_comes_back_as_it_was(tmp_path, noted):
+    train = lambda: fit(
+        *(nn.Linear(3, 1).double(), squared, data()),
+        **{"epochs": 2, "checkpoint": tmp_path / "model.pt", "each_epoch": lambda *_: noted},
+    )
+    first, again = train(), train()
+    assert first == again == [noted, noted] and type(again[0]) is type(noted)
+
+
+def test_checksums_are_of_every_type_and_of_the_values_in_their_order(tmp_path):
+    for dtype in (torch.bfloat16, torch.float16, torch.bool, torch.uint8, torch.complex64):
+        x = torch.arange(12).reshape(4, 3).to(dtype)
+        loss = lambda m, x, y: squared(m, torch.ones(len(x), 3).double(), y)
+        path = tmp_path / f"{dtype}.pt"
+        train = lambda x, path=path, loss=loss: fit(
+            nn.Linear(3, 1).double(), loss, (x, torch.ones(4, 1)), epochs=1, checkpoint=path
+        )
+        assert train(x) == train(x.T.contiguous().T)
+        with pytest.raises(ValueError, match="checksum of tensor 0"):
+            train(x.flip(0))
+
+
+def test_a_last_batch_of_one(tmp_path):
+    normed = lambda: nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 1)).double()
+    with pytest.raises(ValueError, match="batch_size: 89 leaves a last batch of one"):
+        fit(normed(), squared, data(), epochs=1, batch_size=89)
+    fit(normed(), squared, data(), epochs=1, batch_size=45)  # the controls
+    fit(nn.Linear(3, 1).double(), squared, data(), epochs=1, batch_size=89)
+
+    def own(model, x, y):
+        raise ValueError("words of the loss itself")
+
+    with pytest.raises(ValueError, match="words of the loss itself"):
+        fit(normed(), own, data(), epochs=1, batch_size=89)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda m: fit(m, squared, [t.numpy() for t in data()], epochs=1), "tensors: number 0 is a ndarray"),
+        (lambda m: fit(m, lambda m, x, y: 1.0, data(), epochs=1), "loss: gives a float"),
+    ],
+    ids=["arrays", "a float"],
+)
+def test_a_wrong_type_is_named(call, words):
+    with pytest.raises(TypeError, match=words):
+        call(nn.Linear(3, 1).double())
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m: fit(nn.LazyLinear(1), squared, data(), epochs=1), "model: LazyLinear has lazy layers"),
+        (lambda m: fit(m, lambda m, x, y: (m(x) - y) ** 2, data(), epochs=1), r"loss: gives shape \(50, 1\)"),
         (lambda m: fit(m, squared, (), epochs=1), "tensors: got lengths"),
         (lambda m: fit(m, squared, (torch.ones(3, 3), torch.ones(2, 1)), epochs=1), r"\[3, 2\]"),
         (lambda m: fit(nn.Identity(), squared, data(), epochs=1), "model: Identity has no parameters"),
@@ -217,7 +327,7 @@ def test_a_damaged_checkpoint_is_refused_and_runs_nothing(tmp_path):
         (lambda m: fit(m, squared, data(), epochs=1, batch_size=0), "batch_size"),
         (lambda m: fit(m, lambda m, x, y: squared(m, x, y) / 0, data(), epochs=1), "loss: is"),
     ],
-    ids=["none", "lengths", "parameters", "epochs", "batch", "not finite"],
+    ids=["lazy", "vector", "none", "lengths", "parameters", "epochs", "batch", "not finite"],
 )
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
