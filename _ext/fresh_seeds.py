@@ -249,9 +249,8 @@ def main(argv=None):
                 all_found.append(found)
                 total.update({key: found[key] for key in ("checks", "held", "failed")})
             if path.resolve() in ours and len(args.offsets) >= ENOUGH:
-                write_record(
-                    {path.stem: entry(args.offsets, all_found)}
-                )  # a run that is killed keeps what is done
+                # At once: a run that is killed keeps what is done.
+                write_record({path.stem: entry(args.offsets, all_found)})
     offsets = ", ".join(map(str, args.offsets))
     print(
         f"Seeds moved by {offsets}: {total['held']} of {total['checks']} checks hold, {total['failed']} cells fail."

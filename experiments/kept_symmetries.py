@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from runner import Results, rounded, run_all
+from shifted_digits import Maximum, Scrambled
 from torch import nn
 
 from gdl_utils.data import centred, digits
@@ -36,25 +37,6 @@ RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 D4 = dihedral(4)
 # 1,152 elements: number 144 k + 12 i + j is turn or mirror k after a shift by (i, j).
 GROUND = SignalSpace(torus(SIDE, D4))
-
-
-class Pool(nn.Module):
-    """The maximum over all points, and the group axis if there is one."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.flatten(2).amax(2)
-
-
-class Shuffled(nn.Module):
-    """The pixels in another order, the same for all pictures."""
-
-    def __init__(self):
-        super().__init__()
-        order = torch.randperm(SIDE**2, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("order", order)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.flatten(2)[..., self.order].unflatten(2, (SIDE, SIDE))
 
 
 class DenseAveraged(nn.Linear):
@@ -72,13 +54,13 @@ def convolutions(padding_mode: str = "circular") -> list:
     return [first, nn.ReLU(), second, nn.ReLU()]
 
 
-def network(arm: str) -> nn.Sequential:
-    pooled = lambda: [nn.Conv2d(WIDTH, CLASSES, 1), Pool()]
+def network(arm: str) -> nn.Module:
+    pooled = lambda: [nn.Conv2d(WIDTH, CLASSES, 1), Maximum()]
     inputs = WIDTH * SIDE**2
     return {
         "circular": lambda: nn.Sequential(*convolutions(), *pooled()),
         "zeros at the border": lambda: nn.Sequential(*convolutions("zeros"), *pooled()),
-        "shuffled first": lambda: nn.Sequential(Shuffled(), *convolutions(), *pooled()),
+        "shuffled first": lambda: Scrambled(nn.Sequential(*convolutions(), *pooled())),
         "flattened": lambda: nn.Sequential(*convolutions(), nn.Flatten(), nn.Linear(inputs, CLASSES)),
         "flattened, averaged over the shifts": lambda: nn.Sequential(
             *convolutions(), DenseAveraged(inputs, CLASSES)

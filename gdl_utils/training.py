@@ -189,9 +189,8 @@ def _loss_of(loss: Callable, model: nn.Module, batch: list[torch.Tensor], batch_
     try:
         value = loss(model, *batch)
     except ValueError as error:
-        if len(batch[0]) == 1 and "more than 1 value per channel" in str(
-            error
-        ):  # batch normalisation's words
+        normalised = "more than 1 value per channel" in str(error)  # batch normalisation's words
+        if normalised and len(batch[0]) == 1:
             raise ValueError(
                 f"batch_size: {batch_size} leaves a last batch of one example, which batch normalisation "
                 "cannot normalise; choose another"
