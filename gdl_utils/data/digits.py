@@ -1,7 +1,6 @@
 """Handwritten digits that come with scikit-learn: real, small, and already on your disk."""
 
 import torch
-from sklearn.datasets import load_digits
 
 
 def digits(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,6 +29,8 @@ def digits(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tens
     >>> images.shape, labels[:4].tolist()
     (torch.Size([1797, 1, 8, 8]), [0, 1, 2, 3])
     """
+    from sklearn.datasets import load_digits  # takes as long as torch: only who reads digits waits for it
+
     bunch = load_digits()
     images = torch.tensor(bunch.images, dtype=dtype)[:, None] / 16
     return images, torch.tensor(bunch.target, dtype=torch.int64)
