@@ -2,6 +2,8 @@
 
 import numpy as np
 
+MAX_NUMBERS = 2**26  # 512 MiB in double precision; what is larger is a mistake more often than a wish
+
 
 def check_positive(argument: str, n: int) -> int:
     """Return n as an int, or raise a TypeError or ValueError that names the argument."""
@@ -10,3 +12,12 @@ def check_positive(argument: str, n: int) -> int:
     if n < 1:
         raise ValueError(f"{argument}: got {n}; give a whole number from 1 upwards")
     return int(n)
+
+
+def check_size(argument: str, numbers: int, what: str) -> None:
+    """Raise a ValueError that names the argument if something would hold too many numbers, before it is allocated."""
+    if numbers > MAX_NUMBERS:
+        raise ValueError(
+            f"{argument}: {what} would hold {numbers:,} numbers, {numbers / 2**27:.3g} GiB in double precision; "
+            f"up to {MAX_NUMBERS:,} are made"
+        )

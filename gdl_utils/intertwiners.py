@@ -86,12 +86,12 @@ def equivariant_basis(
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
     if _are_permutations(rho_in) and _are_permutations(rho_out):
-        return _orbits(rho_in.argmax(axis=1), rho_out.argmax(axis=1))
+        return basis_of_orbits(rho_in.argmax(axis=1), rho_out.argmax(axis=1))
     return _null_space(rho_in, rho_out)
 
 
-def _orbits(moved_in: np.ndarray, moved_out: np.ndarray) -> torch.Tensor:
-    """Return the indicators of the orbits of index pairs; ``moved[s, i]`` is where generator s sends index i."""
+def basis_of_orbits(moved_in: np.ndarray, moved_out: np.ndarray) -> torch.Tensor:
+    """Return what ``equivariant_basis`` does for permutations, from where generator s sends index i: ``moved[s, i]``."""
     n_in, n_out = moved_in.shape[1], moved_out.shape[1]
     pairs = np.arange(n_out * n_in)
     goes_to = moved_out[:, :, None] * n_in + moved_in[:, None, :]
@@ -101,9 +101,10 @@ def _orbits(moved_in: np.ndarray, moved_out: np.ndarray) -> torch.Tensor:
     )
     dim, orbit = sparse.csgraph.connected_components(edges, directed=False)
     where = torch.from_numpy(np.stack([orbit, *np.divmod(pairs, n_in)]))
-    basis = torch.sparse_coo_tensor(
-        where, torch.ones(len(pairs), dtype=torch.float64), (dim, n_out, n_in), check_invariants=True
-    )
+    ones = torch.ones(
+        len(pairs), dtype=torch.float64, device="cpu"
+    )  # a basis is made there, whatever the default
+    basis = torch.sparse_coo_tensor(where, ones, (dim, n_out, n_in), device="cpu", check_invariants=True)
     return basis.to_dense() if basis.numel() <= MAX_DENSE else basis.coalesce()
 
 

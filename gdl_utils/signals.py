@@ -11,12 +11,14 @@ Where the values have an inner structure of their own, the *fibre*, the group ma
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from gdl_utils._checks import check_size
 from gdl_utils.domains import Domain
 from gdl_utils.groups import Group
 
@@ -67,8 +69,9 @@ def regular(group: Group) -> Fibre:
     Raises
     ------
     ValueError
-        If the group has more than 2,000 elements, for which there is no product table.
+        If the group has more than 406 elements: a matrix for each would hold more than 67 million numbers.
     """
+    check_size("group", len(group) ** 3, f"the matrices of the regular fibre of {group.name}")
     product = group.product
     matrices = np.zeros((len(group),) * 3)
     for g, row in enumerate(product):
@@ -141,6 +144,8 @@ class SignalSpace:
     """
 
     def __init__(self, domain: Domain, fibre: Fibre | Sequence[ArrayLike] | None = None):
+        if not isinstance(domain, Domain):
+            raise TypeError(f"domain: got {type(domain).__name__}; square_grid, torus, nodes, … make one")
         if fibre is None:
             fibre = trivial(domain.group)
         elif not isinstance(fibre, Fibre):
@@ -149,8 +154,9 @@ class SignalSpace:
             raise ValueError(f"fibre: belongs to {fibre.group!r}, not to the domain's {domain.group!r}")
         self.domain, self.fibre, self.group = domain, fibre, domain.group
         self.shape = (*fibre.axis, *domain.shape)
-        # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it.
-        self._source = torch.from_numpy(np.argsort(domain.permutation, axis=1))
+        # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it. Of a large torus one row at a time.
+        listed = isinstance(domain.permutation, np.ndarray)
+        self._source = torch.from_numpy(np.argsort(domain.permutation, axis=1)) if listed else None
         # The points' places in the flat tensor, where some of its entries are none.
         self._places = None if domain.mask.all() else torch.from_numpy(np.flatnonzero(domain.mask))
 
@@ -184,22 +190,42 @@ class SignalSpace:
         if tuple(x.shape[-len(self.shape) :]) != self.shape:
             raise ValueError(f"x: got shape {tuple(x.shape)}; the last axes of {self!r} are {self.shape}")
         moved = self._move_points(g, x.flatten(-len(self.domain.shape))).unflatten(-1, self.domain.shape)
-        if not self.fibre.axis:
-            return moved
-        matrix = self.fibre.matrices[g]
+        return self._mix_fibre(g, moved) if self.fibre.axis else moved
+
+    def _mix_fibre(self, g: int, x: torch.Tensor) -> torch.Tensor:
+        """Apply ρ(g) to the axis of the fibre."""
+        matrix, axis = self.fibre.matrices[g], x.ndim - len(self.shape)
         if (
             not x.dtype.is_floating_point
             and not x.dtype.is_complex
             and (not x.dtype.is_signed or (matrix % 1).any())
+            and not np.isin(matrix, (0, 1)).all()
         ):
             raise TypeError(f"x: got {x.dtype}; the {self.fibre.name} fibre needs floating-point numbers")
+        if np.count_nonzero(matrix) == len(
+            matrix
+        ):  # entries move and change their size, and none meets another
+            where = torch.from_numpy(matrix.nonzero()[1]).to(x.device)
+            moved, factors = x.index_select(axis, where), matrix[matrix != 0]
+            if (factors == 1).all():
+                return moved
+            factors = torch.as_tensor(factors, dtype=x.dtype, device=x.device)
+            return moved * factors.reshape(-1, *(1,) * len(self.domain.shape))
         rho = torch.as_tensor(matrix, dtype=x.dtype, device=x.device)
-        axis = moved.ndim - len(self.shape)
-        return torch.tensordot(rho, moved, dims=([1], [axis])).movedim(0, axis)
+        # What moves a signal is no layer: it keeps the type under autocast too.
+        with (
+            torch.autocast(x.device.type, enabled=False)
+            if torch.is_autocast_enabled(x.device.type)
+            else nullcontext()
+        ):
+            return torch.tensordot(rho, x, dims=([1], [axis])).movedim(0, axis)
 
     def _move_points(self, g: int, flat: torch.Tensor) -> torch.Tensor:
         """Move the points of signals whose space is flat, shape (…, entries)."""
-        source = self._source[g].to(flat.device)
+        if self._source is None:
+            source = torch.from_numpy(np.argsort(self.domain.permutation[g])).to(flat.device)
+        else:
+            source = self._source[g].to(flat.device)
         if self._places is None:
             return flat.index_select(-1, source)
         places = self._places.to(flat.device)
@@ -216,6 +242,18 @@ class SignalSpace:
         The order is that of the tensor: the fibre's entries one after the other, each with all points (those of the mask).
         """
         g = self.group.check_element(g)
+        check_size("g", (self.fibre.size * len(self.domain)) ** 2, f"the matrix on {self!r}")
         turn = np.zeros((len(self.domain),) * 2)
         turn[self.domain.permutation[g], np.arange(len(self.domain))] = 1
         return torch.from_numpy(np.kron(self.fibre.matrices[g], turn))
+
+
+def as_space(argument: str, space: SignalSpace | Domain) -> SignalSpace:
+    """Return a signal space as it is, and a domain as the space of its plain signals; refuse anything else in words."""
+    if isinstance(space, Domain):
+        return SignalSpace(space)
+    if not isinstance(space, SignalSpace):
+        raise TypeError(
+            f"{argument}: got {type(space).__name__}; give a SignalSpace, or a Domain for its plain signals"
+        )
+    return space

@@ -1,5 +1,6 @@
 """The blueprint and the audit: three symmetries in one frame, a planted plain layer named, shapes read as they are meant."""
 
+import math
 from xml.etree import ElementTree
 
 import numpy as np
@@ -155,8 +156,8 @@ def test_a_reading_that_leaves_the_identity_alone_shows_nothing():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("factor", [0, float("nan"), float("inf"), 1])
-def test_an_output_that_is_dead_or_not_finite_counts_as_lost(factor, dtype):
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1])
+def test_an_output_that_is_not_finite_counts_as_lost(factor, dtype):
     report = audit(Times(factor), torch.randn(2, 1, 6, 6, dtype=dtype), cyclic(4))
     assert report.lost_at == (None if factor == 1 else "model")  # the control: a factor of 1
     assert factor == 1 or ("inf" in str(report) and audit_chart({"": report}))
@@ -208,7 +209,7 @@ READ = [
         "square grid 4×4, group in channels",
     ),
     (
-        lambda: nn.Sequential(LiftingConv(P4, 1, 2), GroupBatchNorm(2), GlobalPool(2)),
+        lambda: nn.Sequential(LiftingConv(P4, 1, 2), GroupBatchNorm(2), spatial(GlobalPool(2))),
         cyclic(4),
         (1, 1, 6, 6),
         "group axis alone",
@@ -216,7 +217,8 @@ READ = [
     (lambda: LiftingConv(P4, 1, 1).to_conv(), cyclic(4), (1, 1, 6, 6), "square grid 4×4, group axis"),
     (
         lambda: nn.Sequential(
-            LiftingConv(square_grid(3, cyclic(2)), 1, 2, padding=1, padding_mode="circular"), GlobalPool(2)
+            LiftingConv(square_grid(3, cyclic(2)), 1, 2, padding=1, padding_mode="circular"),
+            spatial(GlobalPool(2)),
         ),
         torus(6, cyclic(2)),
         (1, 1, 6, 6),
@@ -230,7 +232,6 @@ READ = [
     ),
     (lambda: nn.AdaptiveAvgPool2d(1), torus(6), (1, 1, 6, 6), "invariant"),
     (lambda: GlobalPool(1), cyclic(6), (1, 3, 6), "invariant"),
-    (lambda: Functional(GlobalPool(2), torch.ones_like), cyclic(4), (6, 6, 6, 6), "invariant"),
     (lambda: nn.Sequential(nn.Identity(), nn.Flatten()), cyclic(6), (1, 3, 6), "cycle of 6, flattened"),
 ]
 
@@ -238,7 +239,7 @@ READ = [
 @pytest.mark.parametrize(
     ("model", "group", "shape", "reading"),
     READ,
-    ids=["volume", "deployed", "axis", "one channel", "halves", "last", "mean", "at once", "ones", "flat"],
+    ids=["volume", "deployed", "axis", "one channel", "halves", "last", "mean", "at once", "flat"],
 )
 def test_shapes_are_read_as_they_are_meant(model, group, shape, reading):
     last = audit(model().double(), torch.randn(shape, dtype=torch.float64), group).rows[-1]
@@ -429,7 +430,9 @@ def test_what_a_model_does_after_its_last_layer_is_audited_too():
     assert [(row.name, row.layer) for row in report.rows] == [("layer", "Identity"), ("output", "Functional")]
     assert report.lost_at == "output"
     assert len(audit(Functional(nn.Identity(), lambda t: t), x, cyclic(4)).rows) == 1
-    assert audit(Functional(nn.Identity(), torch.zeros_like), x, cyclic(4)).lost_at == "output"  # dead
+    with pytest.warns(UserWarning, match="the output of output is constant"):
+        dead = audit(Functional(nn.Identity(), torch.zeros_like), x, cyclic(4))
+    assert dead.lost_at is None and dead.rows[-1].reading == "constant" and math.isnan(dead.rows[-1].error)
     lift = LiftingConv(P4, 1, 1).double()
     assert audit(Functional(lift, lambda t: t[:, 0]), x, cyclic(4)).lost_at is None
     assert audit(Functional(lift, lambda t: t[0, 0]), x, cyclic(4)).lost_at == "output"  # lost the batch
@@ -440,9 +443,11 @@ def test_what_a_model_does_after_its_last_layer_is_audited_too():
 def test_outputs_that_are_no_tensors_are_passed_over():
     x = torch.randn(2, 6, 6)
     first = audit(Functional(nn.GRU(6, 6, batch_first=True), lambda out: out[0]), x, cyclic(6))
-    assert [row.name for row in first.rows] == ["output"] and first.lost_at == "output"
+    assert [row.name for row in first.rows] == ["layer[0]", "layer[1]"] and first.lost_at == "layer[0]"
     pair = audit(Functional(nn.ReLU(), lambda t: (t, t)), x, cyclic(6))
     assert [row.name for row in pair.rows] == ["layer"] and pair.lost_at is None
+    words = audit(Functional(nn.ReLU(), lambda t: {"maps": t, "kind": "plain", "none": None}), x, cyclic(6))
+    assert [row.name for row in words.rows] == ["layer"]
 
 
 @pytest.mark.parametrize(
@@ -453,7 +458,10 @@ def test_outputs_that_are_no_tensors_are_passed_over():
         (lambda: Blueprint([nn.Identity()], head=nn.Identity()), "head: needs invariant_pooling"),
         (lambda: GlobalPool(4), "dimensions: got 4"),
         (lambda: GlobalPool(2)(torch.zeros(2, 3)), r"x: got shape \(2, 3\)"),
-        (lambda: audit(nn.Linear(5, 1), torch.zeros(2, 1, 8, 6), cyclic(4)), r"x: got shape \(2, 1, 8, 6\)"),
+        (
+            lambda: audit(nn.Linear(5, 1), torch.zeros(2, 1, 8, 6), cyclic(4)),
+            r"group: acts on no domain that fits x of shape \(2, 1, 8, 6\)",
+        ),
         (lambda: audit(nn.Identity(), torch.zeros(8, 8), torus(8)), r"x: got shape \(8, 8\)"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6).half(), cyclic(4)), "x: got torch.float16"),
         (lambda: audit(nn.Identity(), torch.zeros(2, 1, 6, 6), cyclic(5)), "group: acts on no domain"),
@@ -506,7 +514,7 @@ def test_a_flattened_input_is_read_as_what_it_was_before():
     report = audit(nn.Sequential(nn.Flatten(), dense).double(), x, cyclic(4))
     assert report.rows[0].reading == "square grid 6×6, flattened"
     assert report.lost_at == "1"  # the dense layer is to blame, not the flattening
-    shuffled = Functional(nn.Flatten(), lambda t: t[:, torch.randperm(36)])
+    shuffled = Functional(nn.Flatten(), lambda t: t[:, torch.arange(36).roll(1)])
     assert (
         audit(shuffled, x, cyclic(4)).lost_at == "output"
     )  # the control: what is flattened in another order is lost

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid, strand, torus
+from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, nodes, pairs, square_grid, strand, torus
 from gdl_utils.equivariance import assert_equivariant, equivariance_error, relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral
 from gdl_utils.layers import GroupConv, HexagonMask, LiftingConv
@@ -295,11 +295,15 @@ BAD_CALLS = [
         r"x: got 5 channels in shape \(1, 5, 8, 8\); it takes 2",
     ),
     (lambda: LIFT(torch.zeros(2, 8, 8)), ValueError, r"\(batch, channels, 2 of space\) has 4 axes"),
-    (lambda: CONV(torch.zeros(1, 3, 8, 8)), ValueError, r"\(batch, channels, group, 2 of space\) has 5 axes"),
+    (
+        lambda: CONV(torch.zeros(1, 3, 8, 8)),
+        ValueError,
+        "has 5 axes, and the one for the group elements seems",
+    ),
     (
         lambda: CONV(torch.zeros(1, 3, 8, 8, 8)),
         ValueError,
-        "got 8 on axis 2 .* the regular fibre of C₄ has 4",
+        "got 8 group elements on axis 2 .* the regular fibre of C₄ has 4",
     ),
     (
         lambda: LIFT(torch.zeros(1, 2, 8, 8).double()),
@@ -317,7 +321,7 @@ BAD_CALLS = [
     (lambda: LiftingConv(P4, 1, 2.5), TypeError, "out_channels: got 2.5"),
     (lambda: LiftingConv(P4, 1, 1, stride=0), ValueError, "stride: got 0"),
     (lambda: LiftingConv(P4, 1, 1, padding=-1), ValueError, "padding: got -1"),
-    (lambda: LiftingConv(P4, 1, 1, padding_mode="reflect"), ValueError, "padding_mode: got 'reflect'"),
+    (lambda: LiftingConv(P4, 1, 1, padding_mode="mirror"), ValueError, "padding_mode: got 'mirror'"),
     (lambda: LiftingConv(P4, 1, 1, fibre=regular(cyclic(2))), ValueError, "fibre: belongs to"),
     (
         lambda: LiftingConv(P4, 1, 1, fibre=[np.diag([1, 2])]),
@@ -343,3 +347,139 @@ def test_a_circular_padding_larger_than_the_input_is_refused():
 
 def test_the_layer_says_what_it_is():
     assert "group=C₄, fibre=regular, kernel=square grid 3×3" in repr(CONV)
+
+
+OPTIONS = {
+    "dilation": ({"dilation": 2, "padding": 2}, 9),
+    "dilation and stride": ({"dilation": 2, "padding": 1, "stride": 2}, 9),
+    "groups": ({"groups": 2, "padding": 1}, 8),
+    "same": ({"padding": "same", "dilation": 2}, 8),
+    "valid": ({"padding": "valid"}, 8),
+    "reflect": ({"padding": 2, "padding_mode": "reflect"}, 8),
+    "replicate": ({"padding": 2, "padding_mode": "replicate"}, 8),
+    "circular": ({"padding": 1, "padding_mode": "circular"}, 8),
+    "a number for each axis": ({"padding": (1, 1), "stride": [2, 2]}, 9),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_of_torch_keep_every_group_and_are_those_of_torch(name):
+    options, size = OPTIONS[name]
+    for group in (cyclic(4), dihedral(4)):
+        lift = LiftingConv(square_grid(3, group), 2, 4, **options).double()
+        conv = GroupConv(square_grid(3, group), 4, 2, **options | {"stride": 1}).double()
+        x = torch.randn(1, 2, size, size, dtype=torch.float64)
+        out = conv(lift(x)).shape[-1]
+        space = SignalSpace(square_grid(size, group))
+        lifted = SignalSpace(square_grid(out, group), regular(group))
+        assert_equivariant(lambda x, lift=lift, conv=conv: conv(lift(x)), x, space, lifted)
+        assert relative_error(conv.to_conv()(lift.to_conv()(x)), conv(lift(x)).flatten(1, 2)) <= 1e-12
+    plain = lift.to_conv()  # the same options given to torch's own layer
+    torchs = nn.Conv2d(2, 32, 3, **options).double()
+    torchs.load_state_dict(plain.state_dict())
+    assert torch.equal(torchs(x), plain(x))
+
+
+def test_axes_that_no_element_swaps_may_be_treated_unlike():
+    half, mirror = cyclic(2), dihedral(1)  # a mirror leaves the rows alone
+    x = torch.randn(1, 1, 8, 11, dtype=torch.float64)
+    for group, options in (
+        (half, {"stride": (1, 2), "padding": (2, 0)}),
+        (half, {"dilation": (1, 2)}),
+        (mirror, {"stride": (2, 1), "padding": 1}),
+    ):
+        layer = LiftingConv(square_grid((3, 5) if group is half else 3, group), 1, 2, **options).double()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            y = layer(x)
+        space = SignalSpace(square_grid(x.shape[-2:], group))
+        assert_equivariant(layer, x, space, SignalSpace(square_grid(y.shape[-2:], group), regular(group)))
+    with pytest.warns(UserWarning, match="size 8 with kernel 3, padding 1 and stride 2"):
+        LiftingConv(square_grid(3, half), 1, 2, stride=(2, 1), padding=1).double()(x)  # this turn does not
+    for argument in ("stride", "padding", "dilation"):
+        with pytest.raises(ValueError, match=rf"{argument}: got \(1, 2\); C₄ swaps axes 1 and 0"):
+            LiftingConv(square_grid(3, cyclic(4)), 1, 1, **{argument: (1, 2)})
+    deep = LiftingConv(cubic_grid(3, cyclic(4)), 1, 1, stride=(2, 1, 1), padding=(0, 1, 1)).double()
+    volume = torch.randn(1, 1, 6, 5, 5, dtype=torch.float64)
+    out = SignalSpace(cubic_grid(deep(volume).shape[-3:], cyclic(4)), regular(cyclic(4)))
+    assert_equivariant(deep, volume, SignalSpace(cubic_grid((6, 5, 5), cyclic(4))), out)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation"), [(28, 3, 2, 1), (32, 3, 2, 1), (30, 5, 4, 1), (17, 3, 3, 2)]
+)
+def test_a_stride_that_breaks_names_kernels_that_do_not(size, kernel, stride, dilation):
+    named = lambda message: [int(k) for k in message.split("kernels ")[1].split(" and ")]
+    options = {"stride": stride, "padding": 1, "dilation": dilation}
+    with pytest.warns(UserWarning, match=f"for size {size} kernels") as caught:
+        LiftingConv(square_grid(kernel, cyclic(4)), 1, 1, **options)(torch.zeros(1, 1, size, size))
+    for k in named(str(caught[0].message)):
+        layer = LiftingConv(square_grid(k, cyclic(4)), 1, 1, **options).double()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            out = layer(torch.zeros(1, 1, size, size, dtype=torch.float64)).shape[-1]
+        spaces = (
+            SignalSpace(square_grid(size, cyclic(4))),
+            SignalSpace(square_grid(out, cyclic(4)), regular(cyclic(4))),
+        )
+        assert_equivariant(layer, torch.randn(1, 1, size, size, dtype=torch.float64), *spaces)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: LiftingConv(nodes(5), 1, 1), "whose group does not turn it about a centre"),
+        (lambda: LiftingConv(torus(3, cyclic(4)), 1, 1), "whose group does not turn it about a centre"),
+        (lambda: LiftingConv(cycle(5, dihedral(5)), 1, 1), "whose group does not turn it about a centre"),
+        (lambda: GroupConv(pairs(3), 1, 1), "whose group does not turn it about a centre"),
+        (lambda: LiftingConv(P4, 3, 4, groups=2), "groups: got 2, which does not divide 3 and 4"),
+        (lambda: LiftingConv(P4, 1, 1, padding="same", stride=2), "padding: 'same' needs stride 1"),
+        (
+            lambda: LiftingConv(square_grid(4, cyclic(4)), 1, 1, padding="same"),
+            "as many points on both sides",
+        ),
+        (lambda: LiftingConv(P4, 1, 1, padding="full"), "padding: got 'full'"),
+        (lambda: LiftingConv(P4, 1, 1, stride=(1, 1, 1)), r"stride: got \(1, 1, 1\)"),
+        (lambda: LiftingConv(P4, 1, 1, dilation=True), "dilation: got True"),
+        (
+            lambda: LiftingConv(hexagonal_grid(3, cyclic(6)), 1, 1, padding=1, padding_mode="reflect"),
+            "'zeros', 'circular' are known on this grid",
+        ),
+        (
+            lambda: LiftingConv(P4, 1, 1, padding=5, padding_mode="reflect")(torch.zeros(1, 1, 5, 5)),
+            "too small for kernel 3, padding 5",
+        ),
+    ],
+)
+def test_options_and_kernels_that_no_turn_keeps_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_a_missing_axis_is_called_by_its_name():
+    dna = LiftingConv(strand(5, cyclic(2)), 1, 2, fibre=complement(cyclic(2)))
+    with pytest.raises(ValueError, match="the one for the bases seems to be missing"):
+        dna(torch.zeros(1, 1, 20))
+    with pytest.raises(ValueError, match="got 3 bases on axis 2"):
+        dna(torch.zeros(1, 1, 3, 20))
+
+
+def test_weights_of_another_group_kernel_or_fibre_are_not_loaded():
+    layer = lambda domain, fibre=None: LiftingConv(domain, 1, 4, fibre=fibre)
+    saved = layer(square_grid(3, cyclic(4))).state_dict()
+    layer(square_grid(3, cyclic(4))).load_state_dict(saved)
+    layer(square_grid(3, cyclic(4))).load_state_dict(
+        dict(saved)
+    )  # what does not say where it is from is taken
+    swap = np.array([[0, 1], [1, 0]])
+    for other in (
+        layer(square_grid(3, dihedral(2))),
+        layer(strand(9, cyclic(2))),
+        layer(square_grid(3, cyclic(2), matrices=[swap])),
+        layer(square_grid(3, cyclic(2))),
+    ):
+        with pytest.raises(RuntimeError, match="saved from C₄, square grid 3×3, trivial fibre"):
+            other.load_state_dict(saved)
+    network = nn.Sequential(layer(square_grid(3, cyclic(4))), nn.ReLU())
+    with pytest.raises(RuntimeError, match=r"0.weight: saved from D₂"):
+        network.load_state_dict(nn.Sequential(layer(square_grid(3, dihedral(2)))).state_dict())

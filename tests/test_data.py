@@ -1,8 +1,12 @@
 """The digits and the frame round them, MNIST from files of the tests' own, images turned and on hexagons, small graphs."""
 
 import gzip
+import importlib
+import io
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 
 import networkx as nx
 import numpy as np
@@ -195,6 +199,127 @@ def test_a_damaged_local_file_is_named_and_runs_nothing(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"GDL_MNIST: .* is no .npz"):
         mnist()
     assert not planted.exists()
+
+
+# The module, whose name in the package is that of its function.
+reader = importlib.import_module("gdl_utils.data.mnist")
+
+
+def archive(save):
+    """A small file as the readers take it, what is in it, and how it is read."""
+    images, labels = np.array([[[0, 7], [0, 0]]], dtype=np.uint8), np.array([5])
+    file = io.BytesIO()
+    if save is idx:
+        return idx(images), [images], lambda path: [reader._read_idx(path, 3)]
+    save(file, images=images, labels=labels)
+    return file.getvalue(), [images, labels], reader._read_npz
+
+
+@pytest.mark.parametrize("save", [np.savez_compressed, np.savez, idx], ids=lambda save: save.__name__)
+def test_every_flipped_bit_is_refused_in_words_or_harmless(tmp_path, save):
+    content, wanted, read = archive(save)
+    path, outcomes = tmp_path / "flipped", {"refused": 0, "harmless": 0}
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            arrays = read(path)
+        except ValueError as error:  # and nothing else
+            assert str(path) in str(error) and ("delete" not in str(error) or save is idx)
+            outcomes["refused"] += 1
+        else:
+            assert all(map(np.array_equal, arrays, wanted))
+            outcomes["harmless"] += 1
+    assert outcomes["refused"] > outcomes["harmless"] > 50
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match="damaged"):
+            read(path)
+    path.write_bytes(content)  # the control
+    assert all(map(np.array_equal, read(path), wanted))
+
+
+def packed(images, how=zipfile.ZIP_STORED):
+    """An archive whose checksums are right, with these bytes for the images."""
+    labels, file = io.BytesIO(), io.BytesIO()
+    np.save(labels, np.array([5, 5]))
+    with zipfile.ZipFile(file, "w", how) as archive:
+        archive.writestr("images.npy", images), archive.writestr("labels.npy", labels.getvalue())
+    return file.getvalue()
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def test_every_flipped_bit_of_a_header_is_refused_though_the_checksum_is_right(tmp_path):
+    content, path = npy(np.zeros((2, 28, 28), dtype=np.uint8)), tmp_path / "local.npz"
+    refused = 0
+    for bit in range(8 * 128):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(packed(bytes(flipped)))
+        try:
+            images, _ = reader._read_npz(path)
+        except ValueError as error:
+            assert "GDL_MNIST" in str(error)
+            refused += 1
+        else:
+            assert images.size == 2 * 28 * 28
+    assert refused > 900
+
+
+@pytest.mark.parametrize(
+    "claim", ["(99999999999, 28, 28)", "(2, 99999999999, 28)", "(-2, -28, 28)", "(4294967296, 4294967296)"]
+)
+def test_an_array_of_a_claimed_size_is_not_made(tmp_path, claim):
+    honest = npy(np.zeros((2, 28, 28), dtype=np.uint8))
+    content = honest.replace(
+        b"(2, 28, 28), }" + b" " * (len(claim) - 11), claim.encode() + b", }"
+    )  # as long as before
+    assert len(content) == len(honest) and content != honest
+    path = tmp_path / "local.npz"
+    path.write_bytes(packed(content))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"GDL_MNIST: .* damaged"):
+        reader._read_npz(path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    path.write_bytes(packed(honest))  # the control
+    assert reader._read_npz(path)[0].shape == (2, 28, 28)
+
+
+def test_sizes_whose_product_overflows_are_seen(tmp_path):
+    path, sizes = tmp_path / "images.gz", np.array([2**31, 2**31, 4], dtype=">u4")  # 2⁶⁴, in 64 bits 0
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + sizes.tobytes()))
+    with pytest.raises(ValueError, match="16 bytes that begin"):
+        reader._read_idx(path, 3)
+
+
+def test_other_orders_and_types_of_a_local_file(tmp_path, monkeypatch):
+    images, labels = small()
+    path = tmp_path / "local.npz"
+    monkeypatch.setenv("GDL_MNIST", str(path))
+    np.savez(path, images=np.asfortranarray(images), labels=labels.astype(">i8"))
+    read, digits = mnist(torch.float64)
+    assert np.array_equal((read[:, 0] * 255).round().numpy(), images) and digits.tolist() == labels.tolist()
+    path.write_bytes(packed(npy(images[:2]), zipfile.ZIP_BZIP2))
+    with pytest.raises(ValueError, match="packed in another way"):
+        mnist()
+    with pytest.raises(TypeError, match=r"dtype: got torch\.int64"):
+        mnist(torch.int64)
+
+
+def test_what_is_fetched_and_is_not_the_file_is_said(home, monkeypatch):
+    def retrieve(*args, **options):
+        raise ValueError("MD5 hash does not match")
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    with pytest.raises(ValueError, match=r"mnist: https.* did not give the file .*MD5"):
+        mnist()
 
 
 def test_nothing_is_fetched_at_import(tmp_path):

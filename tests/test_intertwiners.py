@@ -1,5 +1,9 @@
 """The solver: known dimensions, the character formula on random groups, what the book recognises in the answers, errors."""
 
+import copy
+import io
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -210,14 +214,125 @@ def test_the_layer_of_a_basis_is_equivariant_and_a_free_bias_is_not():
         layer(torch.zeros(5, 3, 4, dtype=torch.float64))
 
 
-def test_a_layer_made_in_float32_is_exact_in_double_on_a_basis_of_irrational_numbers():
+def hexagons(basis_type=torch.float64, **options):
+    """Return a layer on a basis of irrational numbers, and what says how far a layer is from equivariant."""
     cos, sin = 0.5, np.sqrt(3) / 2
     space = SignalSpace(hexagonal_grid(3, cyclic(6)), [[[cos, -sin], [sin, cos]]])
     basis, matrix = equivariant_basis(rho(space), rho(space)), space.matrix(1)
     act, x = lambda t: t @ matrix.T, torch.randn(5, 1, 14, dtype=torch.float64)
-    assert equivariance_error(EquivariantLinear(basis, 1, 1).double(), x, act, act) <= 1e-12
-    rounded = EquivariantLinear(basis.float(), 1, 1).double()  # the control
-    assert equivariance_error(rounded, x, act, act) > 1e-9
+    layer = EquivariantLinear(basis.to(basis_type), 1, 1, **options)
+    return layer, lambda layer: equivariance_error(layer, x, act, act)
+
+
+def through_a_file(layer):
+    torch.save(layer, file := io.BytesIO())
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+def exchanged(layer):
+    layer.weight = torch.nn.Parameter(layer.weight.detach().double())
+    return layer
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda layer: layer.double(),
+        lambda layer: layer.float().double(),
+        lambda layer: torch.nn.Sequential(layer).half().bfloat16().double()[0],
+        lambda layer: copy.deepcopy(layer.float()).double(),
+        lambda layer: pickle.loads(pickle.dumps(layer.float())).double(),
+        lambda layer: through_a_file(layer.half()).double(),
+        lambda layer: layer.to("meta").to_empty(device="cpu").double(),
+        exchanged,
+    ],
+)
+def test_a_layer_is_exact_in_double_whatever_it_went_through(way):
+    layer, error = hexagons()
+    layer = way(layer)
+    layer.reset_parameters()
+    assert error(layer) <= 1e-12
+    rounded, error = hexagons(torch.float32)  # the control
+    assert error(rounded.double()) > 1e-9
+
+
+def test_a_layer_in_single_precision_has_no_tensor_in_double_but_the_basis_on_the_cpu():
+    layer, _ = hexagons()
+    assert list(layer.buffers()) == [] and {p.dtype for p in layer.parameters()} == {torch.float32}
+    assert layer.basis.dtype == torch.float64 and {b.dtype for b in layer._cast.values()} == {torch.float32}
+    there = layer.to("meta")
+    assert {b.device.type for b in there._cast.values()} == {"meta"} and there.basis.device.type == "cpu"
+    made_there, _ = hexagons(device="meta", dtype=torch.half)
+    assert made_there.weight.is_meta and made_there.weight.dtype == torch.half
+    with torch.device("meta"):
+        fixed = equivariant_basis(rho(FOUR), rho(FOUR))
+        empty = EquivariantLinear(fixed, 1, 1)
+    assert fixed.device.type == "cpu" and empty.weight.is_meta
+    empty.to_empty(device="cpu").reset_parameters()
+    assert empty(torch.ones(1, 4)).isfinite().all()
+
+
+def test_what_is_done_to_a_basis_afterwards_changes_nothing():
+    a, x = rho(FOUR), torch.randn(2, 1, 4)
+    basis, fixed = equivariant_basis(a, a), equivariant_basis(scalar(FOUR), a)
+    layer = EquivariantLinear(basis, 1, 1, bias_basis=fixed)
+    before = layer(x)
+    for b in (basis, fixed, layer.basis, layer.bias_basis, layer.state_dict()["basis"]):
+        b.mul_(2)
+    assert torch.equal(layer(x), before) and torch.equal(layer.double().float()(x), before)
+    assert not torch.equal(EquivariantLinear(basis, 1, 1)(x), before)  # the control
+
+
+def test_a_checkpoint_carries_its_basis():
+    layer, error = hexagons()
+    turned = torch.linalg.qr(torch.randn(len(layer.basis), len(layer.basis), dtype=torch.float64)).Q
+    other = EquivariantLinear(torch.tensordot(turned, layer.basis, 1), 1, 1)  # as another machine solves it
+    x = torch.randn(5, 1, 14)
+    assert relative_error(other(x), layer(x)) > 0.1  # the control
+    for saved in (
+        layer.state_dict(),
+        {"0.basis": layer.basis, "0.weight": layer.weight},
+    ):  # as it was saved before, too
+        whole = {"0." + key.removeprefix("0."): value for key, value in saved.items()}
+        model = torch.nn.Sequential(copy.deepcopy(other))
+        assert str(model.load_state_dict(whole)) == "<All keys matched successfully>"
+        assert relative_error(model[0](x), layer(x)) <= 1e-6 and error(model.double()) <= 1e-12
+    single = {key: value.float() for key, value in layer.state_dict().items()}
+    layer.load_state_dict(single)
+    assert error(layer.double()) <= 1e-12  # its own basis, rounded, does not replace the exact one
+    with pytest.raises(RuntimeError, match=r'Missing key.*"basis"'):
+        layer.load_state_dict({"weight": layer.weight})
+    assert layer.load_state_dict({"weight": layer.weight}, strict=False).missing_keys == ["basis"]
+    with pytest.raises(RuntimeError, match=r"basis: got shape \(1, 2, 2\); it must be \(\d+, 14, 14\)"):
+        layer.load_state_dict({"weight": layer.weight, "basis": torch.ones(1, 2, 2)})
+    with pytest.raises(RuntimeError, match=r'Unexpected key.*"bias_basis"'):
+        layer.load_state_dict(layer.state_dict() | {"bias_basis": torch.ones(1, 14)})
+
+
+def test_weights_that_are_assigned_in_another_type_are_met_by_the_exact_basis():
+    layer, error = hexagons()
+    double = copy.deepcopy(layer).double()
+    layer.load_state_dict(double.state_dict(), assign=True)
+    assert layer.weight.dtype == torch.float64 and error(layer) <= 1e-12
+    layer, _ = hexagons()
+    call = lambda x: torch.func.functional_call(layer, dict(double.named_parameters()), (x,))
+    assert error(call) <= 1e-12
+
+
+def test_the_layer_is_compiled_and_exported_and_runs_under_autocast():
+    a = rho(FOUR)
+    basis, fixed = equivariant_basis(a, a), equivariant_basis(scalar(FOUR), a)
+    layer, x = EquivariantLinear(basis, 2, 3, bias_basis=fixed), torch.randn(5, 2, 4)
+    torch._dynamo.reset()
+    assert relative_error(torch.compile(layer, backend="eager", fullgraph=True)(x), layer(x)) <= 1e-6
+    exported = torch.export.export(
+        layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2, max=99)},)
+    )
+    assert relative_error(exported.module()(x.repeat(3, 1, 1)), layer(x).repeat(3, 1, 1)) <= 1e-6
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert 1e-6 < relative_error(layer(x).float(), layer.double()(x.double()).float()) < 0.05
+    assert relative_error(layer.half()(x.half()).double(), layer.double()(x.double())) < 0.01
 
 
 BAD = [

@@ -1,7 +1,11 @@
 """MNIST: handwritten digits, fetched once from their public home."""
 
 import gzip
+import io
+import math
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +19,17 @@ FILES = {  # name: checksum, and how many axes the array has
     "train-images-idx3-ubyte.gz": ("md5:f68b3c2dcbeaaa9fbdd348bbdeb94873", 3),
     "train-labels-idx1-ubyte.gz": ("md5:d53e105ee54ea40749a09fcbcd1e9432", 1),
 }
+# What reading an archive raises where a bit of it is wrong; a RuntimeError is zipfile's for what it does not know.
+DAMAGED = (
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    tokenize.TokenError,
+)
 
 
 def mnist(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,7 +42,7 @@ def mnist(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tenso
     Parameters
     ----------
     dtype : torch.dtype, optional
-        Type of the images.
+        Type of the images, a floating one.
 
     Returns
     -------
@@ -38,15 +53,19 @@ def mnist(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tenso
 
     Raises
     ------
+    TypeError
+        If ``dtype`` is no floating type.
     ValueError
-        If a file is damaged, or not what is described above.
+        If a file is damaged, or not what is described above. A file that ``GDL_MNIST`` names is only ever read.
     OSError
-        If the files cannot be fetched, or ``GDL_MNIST`` names no file.
+        If the files cannot be fetched or read, or ``GDL_MNIST`` names no file.
 
     Notes
     -----
     MNIST is by Yann LeCun and Corinna Cortes, CC BY-SA 3.0.
     """
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype: got {dtype}; give a floating type")
     local = os.environ.get("GDL_MNIST")
     images, labels = _read_npz(Path(local)) if local else (_read_idx(*_fetch(name)) for name in FILES)
     if images.shape[1:] != (28, 28) or images.dtype != np.uint8 or labels.shape != images.shape[:1]:
@@ -58,7 +77,7 @@ def mnist(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tenso
         raise ValueError(
             f"mnist: got labels {labels.dtype} {np.unique(labels)[:20]}; they must be integers from 0 to 9"
         )
-    return torch.tensor(images, dtype=dtype)[:, None] / 255, torch.tensor(labels, dtype=torch.int64)
+    return torch.tensor(images, dtype=dtype)[:, None] / 255, torch.tensor(labels.astype(np.int64))
 
 
 def _fetch(name: str) -> tuple[Path, int]:
@@ -71,6 +90,8 @@ def _fetch(name: str) -> tuple[Path, int]:
             f"mnist: {HOME}{name} could not be fetched ({error}); "
             "without a network, let the environment variable GDL_MNIST name a local .npz"
         ) from error
+    except ValueError as error:  # pooch has removed what came
+        raise ValueError(f"mnist: {HOME}{name} did not give the file that it should ({error})") from error
     return Path(path), axes
 
 
@@ -79,12 +100,12 @@ def _read_idx(path: Path, axes: int) -> np.ndarray:
     try:
         content = gzip.decompress(path.read_bytes())
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"mnist: {path} is damaged ({error}); delete it") from error
+        raise ValueError(f"mnist: {path}, which was fetched, is damaged ({error}); delete it") from error
     start = 4 + 4 * axes
-    shape = np.frombuffer(content[4:start], dtype=">u4", count=axes if len(content) >= start else 0)
-    if content[:4] != bytes([0, 0, 8, axes]) or len(content) != start + shape.prod(dtype=int):
+    shape = np.frombuffer(content[4:start], dtype=">u4", count=axes if len(content) >= start else 0).tolist()
+    if content[:4] != bytes([0, 0, 8, axes]) or len(content) != start + math.prod(shape):
         raise ValueError(
-            f"mnist: {path} is damaged: {len(content)} bytes that begin with {content[:4]!r}; delete it"
+            f"mnist: {path}, which was fetched, is damaged: {len(content)} bytes that begin with {content[:4]!r}; delete it"
         )
     return np.frombuffer(content[start:], dtype=np.uint8).reshape(shape)
 
@@ -92,18 +113,30 @@ def _read_idx(path: Path, axes: int) -> np.ndarray:
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"GDL_MNIST: there is no file {path}")
+    content = path.read_bytes()  # so that what the disk says against it is not taken for damage
     try:
-        with np.load(path, allow_pickle=False) as file:  # a pickle could run anything
-            return file["images"], file["labels"]
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return _read_npy(archive, "images"), _read_npy(archive, "labels")
+    except DAMAGED as error:
         raise ValueError(
             f"GDL_MNIST: {path} is no .npz with arrays `images` and `labels`, or it is damaged ({error})"
         ) from error
+
+
+def _read_npy(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Read one array: first all of its bytes, with their checksum, then what they say."""
+    member = archive.getinfo(f"{name}.npy")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name}: packed in another way than NumPy does")
+    content = archive.read(member)
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    read_header = (
+        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read_header(file)
+    # Before an array of the size that the header claims is made.
+    if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"{name}: {len(content)} bytes are not {dtype} {shape}")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)  # a pickle could run anything

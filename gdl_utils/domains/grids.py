@@ -1,6 +1,7 @@
 """Grids in one, two and three dimensions, which a group turns and mirrors about their centre."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,13 +19,15 @@ CUBE_MATRICES = (
 )
 
 
-def square_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
+def square_grid(
+    n: int | tuple[int, int], group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None
+) -> Domain:
     """Return the n × n grid, which a group turns and mirrors about its centre.
 
     Parameters
     ----------
-    n : int
-        Side of the grid, even or odd.
+    n : int or (int, int)
+        Side of the grid, even or odd, or its height and width. Where these differ, no quarter-turn maps it to itself.
     group : Group, optional
         C_1, C_2 or C_4 (``r`` turns counter-clockwise as the grid is drawn, rows downwards), D_1, D_2 or D_4 (``m`` swaps left
         and right), or any group together with ``matrices``. By default C_1, which moves nothing.
@@ -34,7 +37,7 @@ def square_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayL
     Returns
     -------
     Domain
-        With ``shape`` (n, n).
+        With ``shape`` (height, width).
 
     Raises
     ------
@@ -51,11 +54,13 @@ def square_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayL
     return _grid("square grid", n, 2, group, matrices, _square_matrices, "C₁, C₂, C₄, D₁, D₂ and D₄")
 
 
-def cubic_grid(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
+def cubic_grid(
+    n: int | tuple[int, int, int], group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None
+) -> Domain:
     """Return the n × n × n grid, which a group turns and mirrors about its centre.
 
-    Parameters and errors are those of ``square_grid``. It knows O and O_h, and the groups that ``square_grid`` knows, which move
-    rows and columns and leave the depth alone; ``matrices`` act on (depth, row, column), and the ``shape`` is (n, n, n).
+    Parameters and errors are those of ``square_grid``, but that three sides may be given. It knows O and O_h, and the groups that ``square_grid`` knows, which move
+    rows and columns and leave the depth alone; ``matrices`` act on (depth, row, column), and the ``shape`` is (depth, height, width).
 
     Examples
     --------
@@ -134,9 +139,18 @@ def _strand_matrices(group: Group) -> list[np.ndarray] | None:
     return [np.array([[-1 if group.degree == 2 else 1]])] if known else None
 
 
+def as_sides(n: int | Sequence[int], dimensions: int) -> tuple[int, ...]:
+    """Return the sides of a grid, given as one number for all or as one for each axis."""
+    if not isinstance(n, Sequence):
+        return (check_positive("n", n),) * dimensions
+    if len(n) != dimensions:
+        raise ValueError(f"n: got {tuple(n)}; give one side, or {dimensions}")
+    return tuple(check_positive("n", side) for side in n)
+
+
 def _grid(
     kind: str,
-    n: int,
+    n: int | Sequence[int],
     dimensions: int,
     group: Group | None,
     matrices: Sequence[ArrayLike] | None,
@@ -146,7 +160,7 @@ def _grid(
     hexagon: bool = False,
 ) -> Domain:
     """Build a centred grid of n points a side, and the permutation table of a linear action on it."""
-    n = check_positive("n", n)
+    shape = as_sides(n, dimensions)
     group = cyclic(1) if group is None else group
     if matrices is None:
         matrices = standard(group)
@@ -156,19 +170,28 @@ def _grid(
                 "any other needs matrices=, one for each generator"
             )
         matrices = matrices[: len(group.generators)]
-    side = np.arange(n) - n // 2 if hexagon else 2 * np.arange(n) - (n - 1)
-    points = np.stack(np.meshgrid(*[side] * dimensions, indexing="ij"), axis=-1).reshape(-1, dimensions)
-    shape = (n,) * dimensions
+    sides = [np.arange(m) - m // 2 if hexagon else 2 * np.arange(m) - (m - 1) for m in shape]
+    points = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, dimensions)
     name = f"{kind} {'×'.join(map(str, shape))}"
-    inside = np.abs(points.sum(axis=1)) <= n // 2 if hexagon else np.ones(len(points), dtype=bool)
+    inside = np.abs(points.sum(axis=1)) <= shape[0] // 2 if hexagon else np.ones(len(points), dtype=bool)
     points = points[inside]
     permutation = _permute(name, points, group, matrices)
-    resize = lambda m: (
-        None
-        if hexagon and m % 2 == 0
-        else _grid(kind, m, dimensions, group, matrices, standard, known, hexagon=hexagon)
+    resize = partial(
+        _other_grid, kind=kind, dimensions=dimensions, group=group, matrices=matrices, hexagon=hexagon
     )
     return Domain(name, group, points, shape, permutation, inside.reshape(shape), resize)
+
+
+def _other_grid(n: int | Sequence[int], *, dimensions: int, hexagon: bool, **how) -> Domain | None:
+    """Build such a grid of another size; None where there is none that the group maps to itself."""
+    shape = as_sides(n, dimensions)
+    if hexagon and (shape[0] % 2 == 0 or len(set(shape)) > 1):
+        return None
+    # A group that swaps axes of one length needs them to stay so.
+    swaps = [np.abs(np.asarray(m)) > 0 for m in how["matrices"]]
+    if not hexagon and any(shape[a] != shape[b] for m in swaps for a, b in zip(*np.nonzero(m), strict=True)):
+        return None
+    return _grid(n=shape, dimensions=dimensions, hexagon=hexagon, standard=None, known="", **how)
 
 
 def _permute(name: str, points: np.ndarray, group: Group, matrices: Sequence[ArrayLike]) -> np.ndarray:

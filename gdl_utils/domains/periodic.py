@@ -1,12 +1,15 @@
 """Domains without borders: cycles and tori."""
 
+from functools import partial
+
 import numpy as np
 
 from gdl_utils._checks import check_positive
 from gdl_utils.domains.domain import Domain
-from gdl_utils.domains.grids import hexagonal_matrices, square_grid
+from gdl_utils.domains.grids import as_sides, hexagonal_matrices, square_grid
 from gdl_utils.groups import Group, cyclic, dihedral
 from gdl_utils.groups.group import SUBSCRIPTS
+from gdl_utils.groups.space_group import SpaceGroup
 
 
 def cycle(n: int, group: Group | None = None) -> Domain:
@@ -42,70 +45,73 @@ def cycle(n: int, group: Group | None = None) -> Domain:
         )
     i = np.arange(n)
     images = [(i + n // group.degree) % n, -i % n][: len(group.generators)]
-
-    def resize(m: int) -> Domain | None:
-        if m % group.degree == 0:
-            return cycle(m, group)
-        # All shifts of the longer cycle: every so many are shifts of the shorter one.
-        return (
-            cycle(m, cyclic(m) if group.family == "cyclic" else dihedral(m))
-            if group.degree == n and n % m == 0
-            else None
-        )
-
+    resize = partial(_other_cycle, n=n, group=group)
     mirrors = dihedral(1) if group.family == "dihedral" else cyclic(1)
     permutation = group.action(images)
     return Domain(f"cycle of {n}", group, i[:, None], (n,), permutation, resize=resize, point_group=mirrors)
 
 
-def torus(n: int, group: Group | None = None) -> Domain:
+def _other_cycle(m: int | tuple[int], *, n: int, group: Group) -> Domain | None:
+    (m,) = as_sides(m, 1)
+    if m % group.degree == 0:
+        return cycle(m, group)
+    # All shifts of the longer cycle: every so many are shifts of the shorter one.
+    shifts = cyclic if group.family == "cyclic" else dihedral
+    return cycle(m, shifts(m)) if group.degree == n and n % m == 0 else None
+
+
+def torus(n: int | tuple[int, int], group: Group | None = None) -> Domain:
     """Return a grid with opposite edges glued, moved by all translations and by a group of turns and mirrors.
 
     Parameters
     ----------
-    n : int
-        Side of the grid, at least 3 (on smaller ones a turn can be a translation too).
+    n : int or (int, int)
+        Side of the grid, or height and width; at least 3 (on smaller ones a turn can be a translation too).
     group : Group, optional
-        A group that ``square_grid`` knows; it acts about the grid's centre. By default C_1: translations alone. C_3, C_6, D_3
-        and D_6 turn the n × n axial coordinates of a hexagonal grid, as ``hexagonal_grid`` does, and n is odd then.
+        A group that ``square_grid`` knows on such sides; it acts about the grid's centre. By default C_1: translations alone. C_3,
+        C_6, D_3 and D_6 turn the n × n axial coordinates of a hexagonal grid, as ``hexagonal_grid`` does, and n is odd then.
 
     Returns
     -------
     Domain
-        With ``shape`` (n, n). Its group has n² · len(group) elements: number ``(g·n + i)·n + j`` first applies element g,
-        then moves i rows down and j columns right. Its generators are the moves ``x`` (right) and ``y`` (down), then those of
-        ``group``.
+        With ``shape`` (height, width). Its group has height · width · len(group) elements: number ``(g·height + i)·width + j`` first
+        applies element g, then moves i rows down and j columns right. Its generators are the moves ``x`` (right) and ``y`` (down),
+        then those of ``group``.
 
     Raises
     ------
     ValueError
-        If n is below 3, or even for a group of thirds or sixths, or the group is not known.
+        If a side is below 3, or even for a group of thirds or sixths, or the group is not known.
 
     Examples
     --------
     >>> len(torus(5).group), len(torus(5, cyclic(4)).group)
     (25, 100)
     """
-    n = check_positive("n", n)
-    if n < 3:
+    sides = as_sides(n, 2)
+    if min(sides) < 3:
         raise ValueError(f"n: got {n}; a torus has at least 3 points a side")
     group = cyclic(1) if group is None else group
     hexagonal = group.family in ("cyclic", "dihedral") and group.degree in (3, 6)
-    if hexagonal and n % 2 == 0:
-        raise ValueError(f"n: got {n}; a hexagonal torus has a point at its centre, and an odd side")
-    grid = _hexagonal_torus(n, group) if hexagonal else square_grid(n, group)
-    turns = [g for g in grid.group.generators if g != grid.group.identity]
-    u = np.arange(n * n).reshape(n, n)
-    right, down = np.roll(u, -1, axis=1), np.roll(u, -1, axis=0)
-    both = Group(
-        [right.ravel(), down.ravel(), *grid.permutation[turns]],
-        names=["x", "y", *(grid.group.labels[g] for g in turns)],
-        name=f"Z{n}²".translate(SUBSCRIPTS) + (f" ⋊ {grid.group.name}" if turns else ""),
-    )
-    resize = lambda m: torus(m, group) if n % m == 0 and m >= 3 else None
+    if hexagonal and (sides[0] % 2 == 0 or sides[0] != sides[1]):
+        raise ValueError(
+            f"n: got {n}; a hexagonal torus has a point at its centre, and an odd side, the same both ways"
+        )
+    grid = _hexagonal_torus(sides[0], group) if hexagonal else square_grid(sides, group)
+    name = (f"Z{sides[0]}²" if sides[0] == sides[1] else f"Z{sides[0]}×Z{sides[1]}").translate(SUBSCRIPTS)
+    turned = any(g != grid.group.identity for g in grid.group.generators)
+    both = SpaceGroup(sides, grid.group, grid.permutation, name + (f" ⋊ {grid.group.name}" if turned else ""))
     return Domain(
-        f"torus {n}×{n}", both, grid.points, (n, n), both.permutations, resize=resize, point_group=group
-    )
+        f"torus {sides[0]}×{sides[1]}", both, grid.points, sides, both.permutations,
+        resize=partial(_smaller_torus, sides=sides, group=group), point_group=group,
+    )  # fmt: skip
+
+
+def _smaller_torus(m: int | tuple[int, int], *, sides: tuple[int, int], group: Group) -> Domain | None:
+    smaller = as_sides(m, 2)
+    fits = all(n % k == 0 and k >= 3 for n, k in zip(sides, smaller, strict=True))
+    # Sides that shrink unalike may leave the turns.
+    return torus(smaller, group) if fits and sides[0] * smaller[1] == sides[1] * smaller[0] else None
 
 
 def _hexagonal_torus(n: int, group: Group) -> Domain:

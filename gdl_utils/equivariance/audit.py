@@ -1,17 +1,20 @@
 """The audit: the equivariance error after every layer of a model, and where equivariance is lost first."""
 
-from collections.abc import Callable
+import math
+import warnings
 from dataclasses import dataclass
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from gdl_utils.domains import Domain, cubic_grid, cycle, hexagonal_grid, nodes, square_grid
+from gdl_utils.domains import Domain
+from gdl_utils.equivariance.calls import OUTPUT, Input, calls
 from gdl_utils.equivariance.measure import BOUND
+from gdl_utils.equivariance.readings import Reading, Readings
 from gdl_utils.groups import Group
-from gdl_utils.signals import SignalSpace, regular
+from gdl_utils.signals import SignalSpace
 
 MAX_ELEMENTS = 128  # of a larger group, some are tried: see _elements
 
@@ -35,7 +38,7 @@ class Audit:
     ----------
     rows : tuple of AuditRow
         Name and kind of each layer, shape of its output, how the group was taken to act on it, on how many elements this was tried,
-        and the largest relative error over these.
+        and the largest relative error over these: NaN where nothing is shown, since the output is constant or fits no reading.
     group : str
         Name of the group.
     bound : float
@@ -56,6 +59,7 @@ class Audit:
         lines, elements = [("layer", "error", "output", "read as", "kind")], None
         for row in self.rows:
             error = f"≤ {self.bound:g}" if row.error <= self.bound else f"{row.error:.2g}"
+            error = "shows nothing" if math.isnan(row.error) else error
             lost = "  <- lost here" if row.name == self.lost_at else ""
             shape = "×".join(map(str, row.shape[1:])) or "1"
             tried = f"; {row.elements} elements" if row.elements != elements else ""
@@ -82,7 +86,7 @@ class Audit:
 
 
 def audit(
-    model: nn.Module, x: torch.Tensor, group: Group | Domain | SignalSpace, *, bound: float | None = None
+    model: nn.Module, x: Any, group: Group | Domain | SignalSpace, *, bound: float | None = None
 ) -> Audit:
     """Measure ``|f(g·x) - g·f(x)| / |f(x)|`` after every layer of a model.
 
@@ -93,8 +97,10 @@ def audit(
     ----------
     model : nn.Module
         Any model. It runs in evaluation mode, without gradients, and is left as it was.
-    x : tensor of shape (batch, …)
-        The input; random numbers, or data. Double precision tells what is exact from what is nearly so.
+    x : tensor of shape (batch, …), or a tuple or dict of what the model takes
+        The input; random numbers, or data. Double precision tells what is exact from what is nearly so. A tensor ends in the axes of
+        the group's space, ``(batch, …, *space.shape)``, or has them before its channels, as sets do, ``([batch,] *space.shape, channels)``;
+        where both fit, space is last. Of several inputs, those that have no such axes stay as they are, and an ``Adjacency`` is renumbered.
     group : SignalSpace, Domain or Group
         How the input moves: a signal space, a domain (signals with a trivial fibre), or a group, which then acts on a square or
         hexagonal grid (x has four axes), a cubic grid (five), a cycle or nodes, whichever of these knows it first.
@@ -109,79 +115,163 @@ def audit(
     Raises
     ------
     ValueError
-        If the shape of x does not fit the group, the group has one element only, x is not in floating point, or the model puts out no tensor.
+        If the shape of x does not fit the group, the group has one element only, x is not in floating point or of another type than
+        the model, the model puts out no tensor, or other numbers for the same input.
+
+    Warns
+    -----
+    UserWarning
+        If the model's output is constant: then nothing is shown.
 
     Notes
     -----
     An output is read as a signal with a group axis before the axes of space, or folded into the channels; as a signal without
-    one, with its channels before space or after it; as one of these, flattened; or as something that the group leaves alone. Where
-    several fit the shape, the one with the smallest error is taken: a layer that respects the group in any of these ways does
-    respect it. After pooling on a torus, only those shifts are tried that the smaller torus has, there and in all that follows: a
-    stride of 2 leaves the even shifts, and the number of elements tried says so. Of a group of more than 128 elements, some are
-    tried: a dozen, the generators, and such powers of them as a stride leaves. An output that is zero or not finite shows nothing,
-    and counts as lost.
+    one, with its channels before space or after it; as one of these in a row (the tokens of a transformer, also behind a class token)
+    or all flattened; as pairs of points; or as something that the group leaves alone. Where several fit the shape, one that holds to the
+    bound is taken, or that with the smallest error: a layer that respects the group in any of these ways does respect it. Behind the
+    loss the reading stays what it was.
+
+    After pooling on a torus, only those shifts are tried that the smaller torus has, there and in all that follows: a stride of 2 leaves the even
+    shifts, and the number of elements tried says so. Of a group of more than 128 elements, some are tried: a dozen, the generators, and
+    such powers of them as a stride leaves.
+
+    What a model does between its layers, as ``x + layer(x)``, has a row only where the symmetry is lost there: by the name of the module
+    whose output it makes, or as ``input of`` the next layer. An output that does not depend on x is constant, and shows nothing. Where the layers
+    that run depend on the input, calls are matched by name, and what only some of the moved inputs reach is left to the output.
 
     Examples
     --------
     >>> from gdl_utils.groups import cyclic
     >>> model = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1)).double()
-    >>> audit(model, torch.randn(1, 1, 8, 8, dtype=torch.float64), cyclic(4)).lost_at
+    >>> audit(model, torch.randn(2, 1, 8, 8, dtype=torch.float64), cyclic(4)).lost_at
     '1'
     """
-    space = _input_space(x, group)
+    given = Input(x, group)
+    space, dtype = given.space, given.dtype
     if bound is None:
-        if x.dtype not in BOUND:
-            raise ValueError(f"x: got {x.dtype}; exactness is told in float64 or float32 (or give bound=)")
-        bound = BOUND[x.dtype]
+        if dtype not in BOUND:
+            raise ValueError(f"x: got {dtype}; exactness is told in float64 or float32 (or give bound=)")
+        bound = BOUND[dtype]
     if len(space.group) == 1:
         raise ValueError(f"group: {space.group.name} moves nothing, so there is nothing to measure")
-    elements = _elements(space.group)
-    plain = _outputs(model, x.clone())  # cloned, for the model may work in place
-    moved = {g: _outputs(model, space.act(g, x)) for g in elements}
-    if not plain:
+    given.check_type(model)
+    plain = calls(model, given.moved(space.group.identity))
+    if not any(call.shown for call in plain.values()):
         raise ValueError("model: puts out no tensor, and no layer of it does, so there is nothing to measure")
-    rows, before = [], x
-    for i, (name, layer, y) in enumerate(plain):
-        best = None
-        for reading, unfold, act in _readings(space.domain, y, before):
-            wanted = {g: act(g, unfold(y)) for g in elements}
-            errors = {
-                g: _relative_error(unfold(moved[g][i][2]) - w, y) for g, w in wanted.items() if w is not None
-            }
-            if set(errors) == {space.group.identity}:  # of the identity nothing can be learned
+    tries = _Tries(plain, Readings(space), given, bound)
+    tries.compare(None, calls(model, given.scrambled()))
+    for g in _elements(space.group):  # one at a time, and what it gives is compared and dropped
+        tries.compare(g, calls(model, given.moved(g)))
+    return Audit(tries.rows(), space.group.name, bound)
+
+
+class _Tries:
+    """What the calls of a model gave, and how far those of moved inputs are from it, in all readings."""
+
+    def __init__(self, plain: dict, readings: Readings, given: Input, bound: float):
+        self.plain, self.given, self.bound = plain, given, bound
+        self.readings, self.errors, self.constant, before = {}, {}, set(), given.shape
+        for key, call in plain.items():
+            shape = given.batched(call.output).shape
+            self.readings[key] = readings.of(tuple(shape), before)
+            self.errors[key] = [{} for _ in self.readings[key]]
+            before = tuple(shape) if call.shown and len(shape) > 2 else before
+        self.everywhere = set(plain)  # calls that all moved inputs make
+        self.parted = False  # whether some make others
+
+    def compare(self, g: int | None, others: dict) -> None:
+        """Note the errors of one moved input; for g = None, of an unrelated one: whether an output depends on x at all."""
+        if g is not None:
+            self.everywhere &= set(others)
+            shown = (
+                {k for k, call in calls_.items() if call.shown and k[0] != OUTPUT}
+                for calls_ in (self.plain, others)
+            )
+            self.parted |= len(set(map(frozenset, shown))) > 1
+        for key in self.plain.keys() & others.keys():
+            y, other = (self.given.batched(calls_[key].output) for calls_ in (self.plain, others))
+            if y.shape != other.shape:
+                self.everywhere.discard(key)
+            elif g is None:
+                if relative(other, y, y) <= self.bound or not y.any():
+                    self.constant.add(key)
+            else:
+                for reading, errors in zip(self.readings[key], self.errors[key], strict=True):
+                    wanted = reading.act(g, reading.unfold(y))
+                    if wanted is not None:
+                        errors[g] = relative(reading.unfold(other), wanted, y)
+
+    def rows(self) -> tuple[AuditRow, ...]:
+        """Choose a reading for each call, in their order."""
+        rows, elements, kind, lost = [], None, None, False
+        hidden = None  # the first place between layers where the symmetry is lost
+        identity = self.given.space.group.identity
+        for key, call in self.plain.items():
+            if key not in self.everywhere:
                 continue
-            if best is None or max(errors.values()) < max(best[1].values()):
-                best = reading, errors
-        reading, errors = best
-        elements = list(errors)  # shifts that a smaller torus has not are gone for good
-        rows.append(AuditRow(name, layer, tuple(y.shape), reading, len(elements), max(errors.values())))
-        before = y if y.ndim > 2 else before
-    return Audit(tuple(rows), space.group.name, bound)
+            shape, shown = tuple(call.output.shape), call.shown or (key[0] == OUTPUT and self.parted)
+            if key in self.constant:
+                if shown:
+                    rows.append(AuditRow(call.name, call.kind, shape, "constant", 0, math.nan))
+                continue
+            reading, errors = self._best(key, elements, kind if lost else None)
+            if self.bound < errors[identity] < math.inf:
+                raise ValueError(
+                    f"model: {call.name} gives other numbers for the same input; it draws some or keeps a state, and nothing can be measured"
+                )
+            error = max(errors.values())
+            if len(self.readings[key]) == 1 and error > self.bound and call.inner and len(shape) > 2:
+                rows.append(AuditRow(call.name, call.kind, shape, "unknown: fits no reading", 0, math.nan))
+                continue
+            row = AuditRow(call.name, call.kind, shape, reading.name, len(errors), error)
+            if not shown:
+                hidden = row if hidden is None and not lost and error > self.bound else hidden
+                continue
+            if error > self.bound and not lost:
+                lost = True
+                if hidden is not None:
+                    rows.append(hidden)
+            elif not lost:
+                hidden = None  # it was read wrongly: what follows is equivariant
+            elements, kind = (
+                list(errors),
+                reading.kind,
+            )  # shifts that a smaller torus has not are gone for good
+            rows.append(row)
+        if rows and rows[-1].reading == "constant":
+            warnings.warn(
+                f"model: the output of {rows[-1].name} is constant, which shows nothing", stacklevel=3
+            )
+        return tuple(rows)
+
+    def _best(
+        self, key: Any, elements: list[int] | None, kind: str | None
+    ) -> tuple[Reading, dict[int, float]]:
+        """Return the reading to take and its errors; behind the loss, that of the same kind as before."""
+        identity, found = self.given.space.group.identity, []
+        for reading, errors in zip(self.readings[key], self.errors[key], strict=True):
+            tried = {g: e for g, e in errors.items() if elements is None or g in elements}
+            if set(tried) - {identity}:  # of the identity nothing can be learned
+                found.append((reading, tried))
+        held = [pair for pair in found if max(pair[1].values()) <= self.bound]
+        if held:
+            return max(held, key=lambda pair: len(pair[1]))
+        if kind is not None:
+            return next((pair for pair in found if pair[0].kind == kind), found[0])
+        return min(found, key=lambda pair: max(pair[1].values()))
 
 
-def _input_space(x: torch.Tensor, group: Group | Domain | SignalSpace) -> SignalSpace:
-    if isinstance(group, SignalSpace):
-        space = group
-    elif isinstance(group, Domain):
-        space = SignalSpace(group)
-    else:
-        space = SignalSpace(_domain(x, group))
-    if tuple(x.shape[-len(space.shape) :]) != space.shape or x.ndim <= len(space.shape):
-        raise ValueError(
-            f"x: got shape {tuple(x.shape)}; its last axes must be {space.shape}, after the batch"
-        )
-    return space
-
-
-def _domain(x: torch.Tensor, group: Group) -> Domain:
-    """Return the first domain with as many axes as x has beside batch and channels on which the group is known to act."""
-    reasons = []
-    for make in {4: (square_grid, hexagonal_grid), 5: (cubic_grid,)}.get(x.ndim, (cycle, nodes)):
-        try:
-            return make(x.shape[-1], group)
-        except ValueError as error:
-            reasons.append(str(error))
-    raise ValueError(f"group: acts on no domain that fits x of shape {tuple(x.shape)}; {'; '.join(reasons)}")
+def relative(y: torch.Tensor, wanted: torch.Tensor, size: torch.Tensor) -> float:
+    """Return |y - wanted| / |size| over what is finite; infinite where one is finite alone, or nothing is."""
+    y, wanted, size = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (y, wanted, size))
+    finite = wanted.isfinite()
+    if not finite.all():
+        alike = torch.equal(y.nan_to_num(torch.pi)[~finite], wanted.nan_to_num(torch.pi)[~finite])
+        if not alike or not finite.any():
+            return math.inf
+        y, wanted, size = y[finite], wanted[finite], size[size.isfinite()]
+    error = torch.linalg.vector_norm(y - wanted) / torch.linalg.vector_norm(size)
+    return float(error.nan_to_num(nan=torch.inf, posinf=torch.inf))
 
 
 def _elements(group: Group) -> list[int]:
@@ -198,102 +288,3 @@ def _elements(group: Group) -> list[int]:
             powers.append(group.times(generator, powers[-1]))
         chosen.update(power for d, power in enumerate(powers, start=1) if len(powers) % d == 0)
     return sorted(chosen)
-
-
-def _relative_error(difference: torch.Tensor, y: torch.Tensor) -> float:
-    """Return |difference| / |y|; infinite where y is zero or not finite, for then nothing is shown."""
-    error = torch.linalg.vector_norm(difference) / torch.linalg.vector_norm(y)
-    return float(error.nan_to_num(nan=torch.inf, posinf=torch.inf))
-
-
-def _outputs(model: nn.Module, x: torch.Tensor) -> list[tuple[str, str, torch.Tensor]]:
-    """Run the model, and return (name, kind, output) of each layer without parts, in the order of the calls."""
-    found, hooks, modes = [], [], {module: module.training for module in model.modules()}
-    leaves = [
-        (name or "model", module) for name, module in model.named_modules() if not list(module.children())
-    ]
-
-    def note(name: str) -> Callable:
-        def hook(module, _, output):
-            if isinstance(output, torch.Tensor):  # cloned, for the next layer may work in place
-                found.append((name, type(module).__name__, output.clone()))
-
-        return hook
-
-    try:
-        hooks = [module.register_forward_hook(note(name)) for name, module in leaves]
-        model.eval()
-        with torch.no_grad():
-            output = model(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
-    if isinstance(output, torch.Tensor) and not (found and torch.equal(found[-1][2], output)):
-        found.append(("output", type(model).__name__, output.detach().clone()))
-    return found
-
-
-def _readings(domain: Domain, y: torch.Tensor, before: torch.Tensor):
-    """Yield (words, unfold, act) for each way in which the group may act on an output of this shape."""
-    d, turns = len(domain.shape), domain.point_group
-    shapes = [("", tuple(y.shape))]
-    if y.ndim == 2 and y[0].numel() == before[0].numel():
-        shapes.append((", flattened", (len(y), *before.shape[1:])))
-    for words, shape in shapes:
-        fits = len(shape) > d and len(set(shape[-d:])) == 1
-        smaller = domain.resize(shape[-1]) if fits else None
-        if smaller is not None:
-            name = smaller.name + words
-            yield name, _reshaped(shape, smaller), _acting(domain, SignalSpace(smaller))
-            axis = None
-            if len(shape) > d + 1 and shape[-d - 1] == len(turns) > 1:
-                axis, unfolded = "group axis", shape
-            elif len(shape) == d + 2 and len(turns) > 1 and shape[1] % len(turns) == 0:
-                axis, unfolded = "group in channels", (-1, len(turns), *shape[2:])
-            if axis is not None:
-                lifted = SignalSpace(smaller, _lifted(smaller))
-                yield f"{name}, {axis}", _reshaped(unfolded, smaller), _acting(domain, lifted)
-        fits = len(shape) == d + 2 and len(set(shape[1:-1])) == 1
-        smaller = domain.resize(shape[1]) if fits else None
-        if smaller is not None:
-            masked = _reshaped(shape, smaller, last=True)
-            yield f"{smaller.name}, channels last{words}", masked, _acting(domain, SignalSpace(smaller))
-        if len(turns) > 1 and len(shape) > 2 and shape[-1] == len(turns):
-            yield f"group axis alone{words}", _reshaped(shape), _acting_on_axis(domain)
-    yield "invariant", lambda t: t, lambda g, t: t
-
-
-def _reshaped(shape: tuple[int, ...], domain: Domain | None = None, *, last: bool = False) -> Callable:
-    """Return the reading of an output: reshaped, channels before space, without what lies outside of the domain's mask."""
-    mask = 1 if domain is None else torch.from_numpy(domain.mask)
-    return lambda t: (t.reshape(shape).movedim(-1, 1) if last else t.reshape(shape)) * mask
-
-
-def _lifted(domain: Domain) -> list:
-    """Return what each generator does to the group axis: translations nothing, turns what the regular fibre says."""
-    fibre = regular(domain.point_group).matrices
-    shifts = len(domain.group) // len(domain.point_group)
-    return [fibre[g // shifts] for g in domain.group.generators]
-
-
-def _acting(domain: Domain, space: SignalSpace) -> Callable:
-    """Return (g, t) ↦ g·t for elements g of the larger domain's group; None for a shift that the smaller one has not."""
-    d, n, m = len(domain.shape), domain.shape[0], space.domain.shape[0]
-
-    def act(g: int, t: torch.Tensor) -> torch.Tensor | None:
-        if len(space.group) != len(domain.group):  # a torus or a cycle, made smaller: element (turn, shifts)
-            turn, shift = divmod(g, n**d)
-            steps = [shift // n**k % n for k in range(d)]
-            if any(step % (n // m) for step in steps):
-                return None
-            g = turn * m**d + sum(step // (n // m) * m**k for k, step in enumerate(steps))
-        return space.act(g, t)
-
-    return act
-
-
-def _acting_on_axis(domain: Domain) -> Callable:
-    fibre, shifts = regular(domain.point_group).matrices, len(domain.group) // len(domain.point_group)
-    return lambda g, t: t @ torch.as_tensor(fibre[g // shifts].T, dtype=t.dtype)

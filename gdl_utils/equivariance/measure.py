@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from gdl_utils.signals import SignalSpace
+from gdl_utils.domains import Domain
+from gdl_utils.signals import SignalSpace, as_space
 
 # What rounding may do to a few layers in sequence; a broken symmetry errs a million times more.
 BOUND = {torch.float64: 1e-12, torch.float32: 1e-5}
@@ -60,8 +61,8 @@ def equivariance_error(function: Callable, x: Any, act_in: Callable, act_out: Ca
 def equivariance_errors(
     function: Callable,
     x: torch.Tensor,
-    space_in: SignalSpace,
-    space_out: SignalSpace | None = None,
+    space_in: SignalSpace | Domain,
+    space_out: SignalSpace | Domain | None = None,
     elements: Iterable[int] | None = None,
 ) -> dict[int, float]:
     """Return the relative error ``|f(g·x) - g·f(x)| / |f(x)|`` for elements g of a group; f(x) is computed once.
@@ -72,9 +73,9 @@ def equivariance_errors(
         From signals of ``space_in`` to signals of ``space_out``.
     x : tensor
         A signal of ``space_in``, or a stack of them.
-    space_in : SignalSpace
-        Says how the group acts on the input.
-    space_out : SignalSpace, optional
+    space_in : SignalSpace or Domain
+        Says how the group acts on the input; a domain means its plain signals.
+    space_out : SignalSpace or Domain, optional
         Says how it acts on the output; left out, the output must not change: what is measured is invariance.
     elements : iterable of int, optional
         The elements to try; by default all. For a large group, ``group.generators`` are enough to tell what is exact: what
@@ -101,6 +102,8 @@ def equivariance_errors(
     >>> [space.group.labels[g] for g, error in errors.items() if error <= 1e-12]
     ['e', 'm']
     """
+    space_in = as_space("space_in", space_in)
+    space_out = None if space_out is None else as_space("space_out", space_out)
     group = space_in.group
     if space_out is not None and space_out.group != group:
         raise ValueError(f"space_out: belongs to {space_out.group!r}, space_in to {group!r}")
@@ -117,8 +120,8 @@ def equivariance_errors(
 def assert_equivariant(
     function: Callable,
     x: torch.Tensor,
-    space_in: SignalSpace,
-    space_out: SignalSpace | None = None,
+    space_in: SignalSpace | Domain,
+    space_out: SignalSpace | Domain | None = None,
     *,
     elements: Iterable[int] | None = None,
     bound: float | None = None,

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gdl_utils._checks import check_size
+
 MAX_ELEMENTS = 50_000  # beyond this, listing the elements is a mistake more often than a wish
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -20,6 +22,11 @@ def close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...
                 new = representative[generators[t]]
                 if new.tobytes() in seen:
                     continue
+                check_size(
+                    "generators",
+                    (len(elements) + len(subgroup)) * len(identity),
+                    "the table of their products",
+                )
                 representatives.append((new, (*word, t)))
                 coset = subgroup[:, new]  # h·new for every h of the subgroup
                 elements.extend(coset)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gdl_utils._checks import check_positive
+from gdl_utils._checks import check_positive, check_size
 from gdl_utils.groups.group import SUBSCRIPTS, Group
 
 
@@ -15,6 +15,7 @@ def cyclic(n: int) -> Group:
     0
     """
     n = check_positive("n", n)
+    check_size("n", n * n, f"the table of C{n}".translate(SUBSCRIPTS))
     return Group(
         [np.roll(np.arange(n), -1)], names="r", name=f"C{n}".translate(SUBSCRIPTS), family="cyclic", degree=n
     )
@@ -31,6 +32,7 @@ def dihedral(n: int) -> Group:
     ('rm', 'r³m')
     """
     n = check_positive("n", n)
+    check_size("n", 4 * n * n, f"the table of D{n}".translate(SUBSCRIPTS))
     # Two rings of n points, swapped by the mirror: on one ring D_1 and D_2 would lose elements.
     i = np.arange(n)
     turn = np.r_[(i + 1) % n, n + (i + 1) % n]

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gdl_utils._checks import check_size
 from gdl_utils.groups.closure import as_permutation, close, label
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -60,7 +61,7 @@ class Group:
         If a generator does not hold integers.
     ValueError
         If there is no generator, a generator is no permutation, they act on different numbers of points, names are
-        missing or not unique, or the group has more than 50,000 elements.
+        missing or not unique, or the group has more than 50,000 elements, or its table more than 67 million entries.
 
     Examples
     --------
@@ -195,6 +196,7 @@ class Group:
         """
         given = [as_permutation("permutations", s, p) for s, p in enumerate(permutations)]
         self._check_images("permutations", given)
+        check_size("permutations", len(self) * len(given[0]), f"one for each of {len(self):,} elements")
         moved = self._extend(given, np.arange(len(given[0])), lambda g, s: g[s])
         for s, p in zip(self.generators, given, strict=True):
             self._check_products(
@@ -236,6 +238,7 @@ class Group:
         if any(m.ndim != 2 or m.shape[0] != m.shape[1] for m in given):
             raise ValueError(f"matrices: got shapes {[m.shape for m in given]}; all must be square")
         self._check_images("matrices", given)
+        check_size("matrices", len(self) * given[0].size, f"one for each of {len(self):,} elements")
         rho = self._extend(given, np.eye(len(given[0]), dtype=np.result_type(*given)), np.matmul)
         scale = float(np.abs(rho).max())  # 1 or more, since the identity is among them
         for s, matrix in zip(self.generators, given, strict=True):

@@ -4,10 +4,11 @@ from gdl_utils.layers.averaging import averaged
 from gdl_utils.layers.convolutions import GroupConv, LiftingConv
 from gdl_utils.layers.graphs import Adjacency, EGNNLayer, GraphConv
 from gdl_utils.layers.linear import EquivariantLinear
+from gdl_utils.layers.normalisation import FieldDropout, GroupBatchNorm, GroupLayerNorm
+from gdl_utils.layers.plain import to_plain
 from gdl_utils.layers.pooling import (
     BlurPool,
     GlobalPool,
-    GroupBatchNorm,
     GroupPool,
     HexagonMask,
     PolyphasePool,
@@ -21,10 +22,12 @@ __all__ = [
     "BlurPool",
     "EGNNLayer",
     "EquivariantLinear",
+    "FieldDropout",
     "GlobalPool",
     "GraphConv",
     "GroupBatchNorm",
     "GroupConv",
+    "GroupLayerNorm",
     "GroupPool",
     "HexagonMask",
     "LiftingConv",
@@ -36,4 +39,5 @@ __all__ = [
     "chrono_",
     "spatial",
     "time_warped",
+    "to_plain",
 ]

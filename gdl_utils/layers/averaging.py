@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from gdl_utils.signals import SignalSpace
+from gdl_utils.domains import Domain
+from gdl_utils.signals import SignalSpace, as_space
 
 
 class averaged(nn.Module):  # it reads as a word of the model: averaged(model, space)
@@ -18,9 +19,9 @@ class averaged(nn.Module):  # it reads as a word of the model: averaged(model, s
     ----------
     model : nn.Module
         From ``(batch, …, *space.shape)`` to anything with the batch first; with ``space_out`` to ``(batch, …, *space_out.shape)``.
-    space : SignalSpace
-        Says how the group acts on the input. All elements are tried, so it has to be small.
-    space_out : SignalSpace, optional
+    space : SignalSpace or Domain
+        Says how the group acts on the input; a domain means its plain signals. All elements are tried, so it has to be small.
+    space_out : SignalSpace or Domain, optional
         Says how it acts on the output; left out, the average is invariant.
 
     Raises
@@ -45,8 +46,12 @@ class averaged(nn.Module):  # it reads as a word of the model: averaged(model, s
     True
     """
 
-    def __init__(self, model: nn.Module, space: SignalSpace, space_out: SignalSpace | None = None):
+    def __init__(
+        self, model: nn.Module, space: SignalSpace | Domain, space_out: SignalSpace | Domain | None = None
+    ):
         super().__init__()
+        space = as_space("space", space)
+        space_out = None if space_out is None else as_space("space_out", space_out)
         if space_out is not None and space_out.group != space.group:
             raise ValueError(f"space_out: belongs to {space_out.group!r}, space to {space.group!r}")
         self.model, self.space, self.space_out = model, space, space_out

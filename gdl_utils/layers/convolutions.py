@@ -11,7 +11,7 @@ See Cohen and Welling (2016), "Group equivariant convolutional networks", equati
 """
 
 import math
-import warnings
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch import nn
 
 from gdl_utils._checks import check_positive
 from gdl_utils.domains import Domain
+from gdl_utils.layers.geometry import Geometry
 from gdl_utils.signals import Fibre, SignalSpace, regular
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -42,17 +43,23 @@ class LiftingConv(nn.Module):
         Number of signals that come in, and of filters.
     fibre : Fibre, or sequence of matrices of shape (F, F), one for each generator, optional
         How the group acts on a value of the input; by default trivially (a grey value).
-    stride, padding : int
-        As for ``torch.nn.Conv2d``, the same on all axes.
-    padding_mode : {"zeros", "circular"}
-        What lies outside of the input. Shifts are exact with "circular" only; with "zeros" they are as far as the border is
-        out of sight.
+    stride, dilation : int, or one for each axis of space
+        As for ``torch.nn.Conv2d``; alike on axes that the group swaps.
+    padding : int, or one for each axis of space, or {"same", "valid"}
+        As for ``torch.nn.Conv2d``; alike on axes that the group swaps.
+    padding_mode : {"zeros", "circular", "reflect", "replicate"}
+        What lies outside of the input. Shifts are exact with "circular" only; with the others they are as far as the border is
+        out of sight. On hexagonal grids "zeros" and "circular" only.
+    groups : int
+        Into how many parts the channels are split, as for ``torch.nn.Conv2d``: a divisor of both numbers of channels.
     bias : bool
         Whether to add one learned number to each output channel, the same for all of the group.
+    device, dtype : optional
+        Where the parameters lie, and of which type they are.
 
     Attributes
     ----------
-    weight : parameter of shape (out_channels, in_channels, F, len(domain))
+    weight : parameter of shape (out_channels, in_channels // groups, F, len(domain))
         The filters: signals on the kernel's points, which are those of the domain's mask in row-major order.
     bias : parameter of shape (out_channels,), or None
 
@@ -60,12 +67,15 @@ class LiftingConv(nn.Module):
     ------
     TypeError, ValueError
         At once, if an argument does not fit; in ``forward``, if the input does not.
+    RuntimeError
+        In ``load_state_dict``, if the weights were saved from a layer of another group, kernel or fibre.
 
     Warns
     -----
     UserWarning
         If turns cannot be exact since size, kernel, padding and stride do not fit: the samples that a stride takes must lie
-        symmetrically, (size + 2·padding - kernel) mod stride = 0, and on hexagons mod 2·stride, so that the centre is one.
+        symmetrically, (size + 2·padding - dilation·(kernel - 1) - 1) mod stride = 0, and on hexagons mod 2·stride, so that the centre
+        is one. Not under ``torch.compile`` and ``torch.export``.
 
     Notes
     -----
@@ -89,30 +99,33 @@ class LiftingConv(nn.Module):
         out_channels: int,
         *,
         fibre: Fibre | Sequence[ArrayLike] | None = None,
-        stride: int = 1,
-        padding: int = 0,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
         padding_mode: str = "zeros",
         bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        if not isinstance(domain, Domain) or len(domain.shape) not in CONV or len(set(domain.shape)) > 1:
-            raise ValueError(f"domain: got {domain!r}; a kernel is a grid with one to three equal sides")
-        if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
-            raise ValueError(f"padding: got {padding!r}; give a whole number from 0 upwards")
-        if padding_mode not in ("zeros", "circular"):
-            raise ValueError(f"padding_mode: got {padding_mode!r}; 'zeros' and 'circular' are known")
+        self.geometry = Geometry(domain, stride, padding, dilation, padding_mode)
         self.in_channels = check_positive("in_channels", in_channels)
         self.out_channels = check_positive("out_channels", out_channels)
-        self.stride, self.padding, self.padding_mode = check_positive("stride", stride), padding, padding_mode
-        self.domain, self.group = domain, domain.group
-        space = SignalSpace(domain, fibre)  # where a filter lives
-        self.fibre, self.dimensions = space.fibre, len(domain.shape)
-
-        index, mixing = _expansion(domain, self.fibre, self.in_channels)
-        self.register_buffer("_index", torch.from_numpy(index), persistent=False)
-        self.register_buffer("_mixing", mixing, persistent=False)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.fibre.size, len(domain)))
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.groups = check_positive("groups", groups)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"groups: got {groups}, which does not divide {in_channels} and {out_channels} channels"
+            )
+        self.domain, self.group, self.dimensions = domain, domain.group, len(domain.shape)
+        self.fibre = SignalSpace(domain, fibre).fibre  # a filter is a signal of this space
+        self._expansion = _expansion(domain, self.fibre, in_channels // groups)
+        like = {"device": device, "dtype": dtype}
+        self.weight = nn.Parameter(
+            torch.empty(out_channels, in_channels // groups, self.fibre.size, len(domain), **like)
+        )
+        self.bias = nn.Parameter(torch.empty(out_channels, **like)) if bias else None
+        self._place()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -123,81 +136,120 @@ class LiftingConv(nn.Module):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def expand(self) -> torch.Tensor:
-        """Return the filters in all positions, W[g] = g·w; shape ``(out_channels·|G|, in_channels·F, *kernel)``."""
+        """Return the filters in all positions, W[g] = g·w; shape ``(out_channels·|G|, in_channels // groups·F, *kernel)``."""
         filters = self.weight
+        if self._index.device != filters.device:  # weights were put in the place of others
+            self._place()
         if self._mixing is not None:  # what the group does to the fibre, then where it takes the points
             filters = torch.einsum("gef,oifp->oigep", self._mixing.to(filters.dtype), filters)
         filters = filters.flatten(1)
-        if not self.domain.mask.all():  # the index of an empty corner points at this zero
+        if self.geometry.hexagonal:  # the index of an empty corner points at this zero
             filters = nn.functional.pad(filters, (0, 1))
-        kernel = (self.in_channels * self.fibre.size, *self.domain.shape)
+        kernel = (self.weight.shape[1] * self.fibre.size, *self.domain.shape)
         return filters.index_select(1, self._index).view(-1, *kernel)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve; shapes as in the class's notes."""
         self._check(x)
         x = x.flatten(1, 2) if self.fibre.axis else x
-        padding = self.padding
-        if self.padding_mode == "circular" and padding:
-            x, padding = nn.functional.pad(x, (padding,) * (2 * self.dimensions), mode="circular"), 0
-        y = FUNCTION[self.dimensions](x, self.expand(), self._repeated_bias(), self.stride, padding)
+        how, padding = self.geometry, self.geometry.padding
+        if how.padding_mode != "zeros" and any(padding):
+            both = [p for p in reversed(padding) for _ in range(2)]  # torch's order: the last axis first
+            x, padding = nn.functional.pad(x, both, mode=how.padding_mode), 0
+        convolve = FUNCTION[self.dimensions]
+        y = convolve(x, self.expand(), self._repeated_bias(), how.stride, padding, how.dilation, self.groups)
         return y.unflatten(1, (self.out_channels, len(self.group)))
 
     def to_conv(self) -> nn.Module:
         """Return the plain ``nn.ConvNd`` that this layer equals, for deployment; it no longer follows the layer's weights.
 
-        It takes ``(batch, in_channels·F, *space)`` and gives ``(batch, out_channels·|G|, *space)``.
+        It takes ``(batch, in_channels·F, *space)`` and gives ``(batch, out_channels·|G|, *space)``; ``to_plain`` does it to a network.
         """
-        filters = self.expand().detach()
-        options = {"stride": self.stride, "padding": self.padding, "padding_mode": self.padding_mode}
-        conv = CONV[self.dimensions](*filters.shape[1::-1], self.domain.shape[0], **options).to(filters)
+        filters, how = self.expand().detach(), self.geometry
+        conv = CONV[self.dimensions](
+            filters.shape[1] * self.groups, len(filters), self.domain.shape, how.stride, how.padding,
+            how.dilation, self.groups, self.bias is not None, how.padding_mode, filters.device, filters.dtype,
+        )  # fmt: skip
         conv.weight = nn.Parameter(filters)
-        conv.bias = None if self.bias is None else nn.Parameter(self._repeated_bias().detach())
+        if self.bias is not None:
+            conv.bias = nn.Parameter(self._repeated_bias().detach())
         return conv.train(self.training)
-
-    def _repeated_bias(self) -> torch.Tensor | None:
-        return None if self.bias is None else self.bias.repeat_interleave(len(self.group))
 
     def extra_repr(self) -> str:
         """Say what the layer is made of."""
         return (
             f"{self.in_channels}, {self.out_channels}, group={self.group.name}, fibre={self.fibre.name}, kernel={self.domain.name}, "
-            f"stride={self.stride}, padding={self.padding}, padding_mode={self.padding_mode!r}, bias={self.bias is not None}"
+            f"{self.geometry}, "
+            + f"groups={self.groups}, " * (self.groups > 1)
+            + f"bias={self.bias is not None}"
         )
+
+    def _place(self) -> None:
+        """Make the tables anew where the weights are, from arrays that no change of type or device has touched."""
+        index, mixing = self._expansion
+        self._index = torch.from_numpy(index).to(self.weight.device)
+        self._mixing = (
+            None if mixing is None else torch.from_numpy(mixing).to(self.weight.dtype).to(self.weight.device)
+        )
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self._place()
+        return self
+
+    def _repeated_bias(self) -> torch.Tensor | None:
+        return None if self.bias is None else self.bias.repeat_interleave(len(self.group))
+
+    def _kind(self) -> str:
+        """Say for which group, kernel and fibre weights are, with a checksum of what these do."""
+        of = zlib.crc32(self.fibre.matrices.tobytes(), zlib.crc32(self.domain.permutation.tobytes()))
+        return f"{self.group.name}, {self.domain.name}, {self.fibre.name} fibre ({of:08x})"
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if hasattr(destination, "_metadata"):  # beside the version that torch saves there
+            destination._metadata.setdefault(prefix[:-1], {})["kind"] = self._kind()
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
+        saved = local_metadata.get("kind", self._kind())
+        if saved != self._kind():
+            errors.append(f"{prefix}weight: saved from {saved}; this layer is of {self._kind()}")
+            return
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
 
     def _check(self, x: torch.Tensor) -> None:
         """Refuse an input that does not fit, in words; warn of sizes on which a turn cannot be exact."""
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
         wanted = (self.in_channels, *self.fibre.axis)
-        axes = "(batch, channels, " + "group, " * bool(self.fibre.axis) + f"{self.dimensions} of space)"
+        axes = (
+            "(batch, channels, "
+            + f"{self._fibre_axis()}, " * bool(self.fibre.axis)
+            + f"{self.dimensions} of space)"
+        )
         shape = tuple(x.shape)
         if x.ndim != 1 + len(wanted) + self.dimensions:
-            raise ValueError(f"x: got shape {shape}; {axes} has {1 + len(wanted) + self.dimensions} axes")
+            missing = x.ndim == len(wanted) + self.dimensions and self.fibre.axis
+            raise ValueError(
+                f"x: got shape {shape}; {axes} has {1 + len(wanted) + self.dimensions} axes"
+                + f", and the one for the {self._fibre_axis()} seems to be missing" * bool(missing)
+            )
         if shape[1] != self.in_channels:
             raise ValueError(f"x: got {shape[1]} channels in shape {shape}; it takes {self.in_channels}")
         if shape[1 : 1 + len(wanted)] != wanted:
             raise ValueError(
-                f"x: got {shape[2]} on axis 2 of shape {shape}; the {self.fibre.name} fibre of {self.group.name} has {wanted[1]}"
+                f"x: got {shape[2]} {self._fibre_axis()} on axis 2 of shape {shape}; "
+                f"the {self.fibre.name} fibre of {self.group.name} has {wanted[1]}"
             )
-        if x.dtype != self.weight.dtype:
+        if x.dtype != self.weight.dtype and not torch.is_autocast_enabled(x.device.type):
             raise TypeError(f"x: got {x.dtype}, the layer's weights are {self.weight.dtype}; convert one")
-        kernel, space = self.domain.shape[0], shape[1 + len(wanted) :]
-        if min(space) + 2 * self.padding < kernel or (
-            self.padding_mode == "circular" and self.padding > min(space)
-        ):
-            raise ValueError(
-                f"x: got {space} in space, too small for kernel {kernel}, padding {self.padding}"
-            )
-        step = self.stride * (1 if self.domain.mask.all() else 2)
-        for size in set(space) if self.stride > 1 and len(self.group) > 1 else ():
-            rest = (size + 2 * self.padding - kernel) % step
-            if rest:
-                warnings.warn(
-                    f"size {size} with kernel {kernel}, padding {self.padding} and stride {self.stride}: turns are not exact, "
-                    f"for the samples do not lie symmetrically; sizes {size - rest} and {size - rest + step} fit",
-                    stacklevel=5,  # past torch's own two, to the line that calls the layer
-                )
+        if not torch.compiler.is_compiling():  # sizes may be symbols there
+            self.geometry.check(shape[1 + len(wanted) :])
+
+    def _fibre_axis(self) -> str:
+        return {"regular": "group elements", "complement": "bases"}.get(
+            self.fibre.name, "entries of the fibre"
+        )
 
 
 class GroupConv(LiftingConv):
@@ -223,7 +275,7 @@ class GroupConv(LiftingConv):
         super().__init__(domain, in_channels, out_channels, fibre=fibre, **options)
 
 
-def _expansion(domain: Domain, fibre: Fibre, in_channels: int) -> tuple[np.ndarray, torch.Tensor | None]:
+def _expansion(domain: Domain, fibre: Fibre, in_channels: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the index that expands filters, and for a fibre that is no permutation the matrices to apply before it.
 
     The index runs over (g, channel, fibre, kernel entry) and points into a filter's (channel, fibre, point); with mixing
@@ -245,4 +297,4 @@ def _expansion(domain: Domain, fibre: Fibre, in_channels: int) -> tuple[np.ndarr
         full = np.full((*index.shape[:3], domain.mask.size), in_channels * copies * size * points)
         full[..., np.flatnonzero(domain.mask)] = index
         index = full
-    return index.ravel(), None if is_permutation else torch.from_numpy(dual)
+    return index.ravel(), None if is_permutation else np.ascontiguousarray(dual)

@@ -4,164 +4,14 @@ A graph enters as its adjacency matrix, and what a node hears from its neighbour
 nodes, x ↦ Px, and the matrix with them, A ↦ PAPᵀ, and the product is renumbered too.
 """
 
-import warnings
+from functools import partial
 
 import torch
-from numpy.typing import ArrayLike
 from torch import nn
 
 from gdl_utils._checks import check_positive
-
-
-class Adjacency:
-    """The adjacency matrix of a graph, with its transpose: ``A @ x`` sums what each node's neighbours say.
-
-    Parameters
-    ----------
-    edge_index : integer tensor of shape (2, E)
-        Edge e goes from node ``edge_index[0, e]`` to node ``edge_index[1, e]``. An undirected edge is listed both ways.
-    n : int
-        Number of nodes; it cannot be told from the edges, since a node may have none.
-    weight : tensor of shape (E,), optional
-        Weights of the edges, by default 1. They are fixed: no gradient goes to them.
-
-    Attributes
-    ----------
-    edge_index, weight, n
-        As given.
-
-    Raises
-    ------
-    TypeError, IndexError, ValueError
-        If edge_index is not of whole numbers; an edge leads beyond the nodes; the shapes do not fit, a weight is not finite or
-        asks for a gradient, or there are no nodes. In ``A @ x``, if x is not (n, channels).
-
-    Notes
-    -----
-    ``(A @ x)[i]`` is the sum of ``weight[e] * x[j]`` over the edges e from j to i. An edge listed twice counts twice, a self-loop
-    counts as any other edge, and a node without edges, or all nodes of a graph without any, get 0. NaN in x reaches the
-    neighbours of its node and no others.
-
-    The matrix is kept as sorted rows (CSR), and its transpose as well, for that is what the backward pass multiplies by.
-
-    Examples
-    --------
-    A path of three nodes.
-
-    >>> A = Adjacency(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), 3)
-    >>> (A @ torch.tensor([[1.0], [10.0], [100.0]])).flatten()
-    tensor([ 10., 101.,  10.])
-    >>> (A.mean() @ torch.tensor([[1.0], [10.0], [100.0]])).flatten()
-    tensor([10.0000, 50.5000, 10.0000])
-    """
-
-    def __init__(self, edge_index: ArrayLike, n: int, weight: torch.Tensor | None = None):
-        edges, n = torch.as_tensor(edge_index), check_positive("n", n)
-        if edges.dtype in (torch.bool, torch.uint8) or edges.is_floating_point() or edges.is_complex():
-            raise TypeError(f"edge_index: got {edges.dtype}; numbers of nodes are whole, as in torch.int64")
-        if edges.ndim != 2 or len(edges) != 2:
-            raise ValueError(f"edge_index: got shape {tuple(edges.shape)}; it must be (2, number of edges)")
-        outside = ((edges < 0) | (edges >= n)).any(0)
-        if outside.any():
-            e = int(outside.int().argmax())
-            raise IndexError(f"edge_index: edge {e} is {tuple(edges[:, e].tolist())}; nodes are 0 to {n - 1}")
-        weight = (
-            torch.ones(edges.shape[1], device=edges.device) if weight is None else torch.as_tensor(weight)
-        )
-        if weight.shape != edges.shape[1:]:
-            raise ValueError(
-                f"weight: got shape {tuple(weight.shape)}, not one for each of {edges.shape[1]} edges"
-            )
-        if weight.requires_grad:
-            raise ValueError("weight: asks for a gradient, which none will get; give weight.detach()")
-        if not torch.isfinite(weight).all():
-            raise ValueError("weight: has entries that are not finite")
-        self.edge_index, self.n, self.weight = edges.long(), n, weight
-        self._matrices = {}
-
-    def __repr__(self) -> str:
-        return f"Adjacency({self.n} nodes, {self.edge_index.shape[1]} edges)"
-
-    def __matmul__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what each node hears, (n, channels) from (n, channels)."""
-        if x.ndim != 2 or len(x) != self.n or not x.is_floating_point():
-            raise ValueError(
-                f"x: got {x.dtype}, shape {tuple(x.shape)}; floats ({self.n}, channels) are needed"
-            )
-        if x.dtype not in self._matrices:
-            self._matrices[x.dtype] = self._csr(x.dtype, 1), self._csr(x.dtype, 0)
-        return _Product.apply(x, *self._matrices[x.dtype])
-
-    def dense(self) -> torch.Tensor:
-        """Return the matrix as (n, n): entry [i, j] is the weight from j to i, summed where an edge is listed twice."""
-        dense = torch.zeros(self.n, self.n, dtype=self.weight.dtype, device=self.weight.device)
-        return dense.index_put((self.edge_index[1], self.edge_index[0]), self.weight, accumulate=True)
-
-    def mean(self) -> "Adjacency":
-        """Return the same edges with weights that make each sum a mean (0 where the weights that come in add up to 0)."""
-        total = self._totals()[self.edge_index[1]]
-        return self._weighted(torch.where(total == 0, 0, self.weight / torch.where(total == 0, 1, total)))
-
-    def normalised(self) -> "Adjacency":
-        """Return the edges and a self-loop for each node, with weights a_ij / √(d_i d_j): the matrix of a GCN.
-
-        Here d_i is the sum of the weights that come in at node i, the loop's among them. Kipf and Welling (2017), equation 2.
-
-        Raises
-        ------
-        ValueError
-            If a weight is negative.
-        """
-        if (self.weight < 0).any():
-            raise ValueError("weight: is negative somewhere; degrees must be positive to take their roots")
-        loops = torch.arange(self.n, device=self.edge_index.device).repeat(2, 1)
-        ones = torch.ones(self.n, dtype=self.weight.dtype, device=self.weight.device)
-        looped = Adjacency(torch.cat([self.edge_index, loops], 1), self.n, torch.cat([self.weight, ones]))
-        scale = looped._totals().rsqrt()
-        source, target = looped.edge_index
-        return looped._weighted(scale[target] * looped.weight * scale[source])
-
-    def permuted(self, p: ArrayLike) -> "Adjacency":
-        """Return the same graph with other numbers: node i becomes number p[i], PAPᵀ.
-
-        Raises
-        ------
-        ValueError
-            If p does not list 0 to n - 1, each once.
-        """
-        p = torch.as_tensor(p, device=self.edge_index.device)
-        if p.shape != (self.n,) or not torch.equal(p.sort().values, torch.arange(self.n, device=p.device)):
-            raise ValueError(f"p: must list 0 to {self.n - 1}, each once")
-        return Adjacency(p[self.edge_index], self.n, self.weight)
-
-    def _totals(self) -> torch.Tensor:
-        return torch.zeros(self.n, dtype=self.weight.dtype, device=self.weight.device).index_add(
-            0, self.edge_index[1], self.weight
-        )
-
-    def _weighted(self, weight: torch.Tensor) -> "Adjacency":
-        return Adjacency(self.edge_index, self.n, weight)
-
-    def _csr(self, dtype: torch.dtype, row: int) -> torch.Tensor:
-        """Return A (row = 1, the target) or its transpose (row = 0) in compressed rows."""
-        where, values = self.edge_index[[row, 1 - row]], self.weight.to(dtype)
-        matrix = torch.sparse_coo_tensor(where, values, (self.n, self.n), check_invariants=True)
-        with warnings.catch_warnings():  # torch says once that its support is new
-            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-            return matrix.coalesce().to_sparse_csr()  # an edge listed twice becomes one of twice the weight
-
-
-class _Product(torch.autograd.Function):
-    """A @ x, with the gradient Aᵀ @ g from the stored transpose."""
-
-    @staticmethod
-    def forward(ctx, x, matrix, transpose):
-        ctx.transpose = transpose
-        return matrix @ x
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return ctx.transpose @ gradient.contiguous(), None, None
+from gdl_utils.layers.adjacency import Adjacency, check_adjacency
+from gdl_utils.layers.sets import check_mask
 
 
 class GraphConv(nn.Module):
@@ -174,10 +24,17 @@ class GraphConv(nn.Module):
     ----------
     in_channels, out_channels : int
         Numbers at each node.
+    device, dtype : optional
+        Of the weights, as in ``torch.nn.Linear``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        In ``forward``, if A is no ``Adjacency`` (a list of edges is none), or x does not fit: the errors of ``A @ x``.
 
     Notes
     -----
-    Takes x of shape (n, in_channels) and an ``Adjacency``, gives (n, out_channels). Its errors are those of ``A @ x``.
+    Takes x of shape (…, n, in_channels) and an ``Adjacency``, gives (…, n, out_channels).
     Morris et al. (2019), "Weisfeiler and Leman go neural", equation 2 (the linear part).
 
     Examples
@@ -187,15 +44,17 @@ class GraphConv(nn.Module):
     torch.Size([3, 8])
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, *, device=None, dtype=None):
         super().__init__()
         check_positive("in_channels", in_channels), check_positive("out_channels", out_channels)
-        self.own = nn.Linear(in_channels, out_channels)
-        self.neighbours = nn.Linear(in_channels, out_channels, bias=False)
+        self.own = nn.Linear(in_channels, out_channels, device=device, dtype=dtype)
+        self.neighbours = nn.Linear(in_channels, out_channels, bias=False, device=device, dtype=dtype)
 
     def forward(self, x: torch.Tensor, A: Adjacency) -> torch.Tensor:
         """Apply the layer; shapes as in the class's notes."""
-        return self.own(x) + A @ self.neighbours(x)
+        check_adjacency("A", A)
+        _check_channels("x", x, self.own.in_features)
+        return self.own(x) + A.__matmul__(self.neighbours(x))  # in which form torch.compile follows A @ …
 
 
 class EGNNLayer(nn.Module):
@@ -210,18 +69,30 @@ class EGNNLayer(nn.Module):
         Numbers at each point, in and out.
     hidden : int
         Width of the three small networks in it.
+    device, dtype : optional
+        Of the weights, as in ``torch.nn.Linear``.
 
     Raises
     ------
-    ValueError
-        In ``forward``, if features and positions are not of as many points, or these are fewer than two.
+    TypeError, ValueError
+        In ``forward``, if features and positions are not of as many points, or of none; if mask or neighbours are not of
+        ``torch.bool``, or do not fit.
 
     Notes
     -----
     Takes features h (…, n, channels) and positions x (…, n, d), in any unit of length that stays the same; gives both anew. With
     ``m_ij = φ(h_i, h_j, |x_i - x_j|²)``, means over all j ≠ i:
-    ``x_i ← x_i + mean_j (x_i - x_j) s(m_ij)`` and ``h_i ← h_i + ψ(h_i, mean_j m_ij)``.
-    Satorras, Hoogeboom and Welling (2021), equations 3 to 6, with the mean for the sum. One NaN reaches all points.
+    ``x_i ← x_i + mean_j (x_i - x_j) tanh(s(m_ij))`` and ``h_i ← h_i + ψ(h_i, mean_j m_ij)``.
+    A mean over nobody is 0. One NaN reaches all points that hear it.
+
+    ``mask`` (…, n) is true for points that are there. The others, which pad a cloud to n points, are heard by nobody and come out
+    as they came in, NaN too. ``neighbours`` (…, n, n) restricts who is heard: entry [i, j] is true if i hears j, as in
+    ``A.dense() != 0``; the diagonal does not count.
+
+    Satorras, Hoogeboom and Welling (2021), equations 3 to 6, with two changes: the mean for the sum, and the tanh, which the paper
+    does without and its authors' code has as an option, for stability. No point moves further than its mean distance to those
+    it hears, so that a layer makes a cloud at most three times as wide. Without it, lengths that are squared in each layer
+    outgrow all floats within a few untrained ones. In float16 the squares do, from distances of 256.
 
     Examples
     --------
@@ -230,30 +101,62 @@ class EGNNLayer(nn.Module):
     (torch.Size([7, 4]), torch.Size([7, 3]))
     """
 
-    def __init__(self, channels: int, hidden: int = 32):
+    def __init__(self, channels: int, hidden: int = 32, *, device=None, dtype=None):
         super().__init__()
         check_positive("channels", channels), check_positive("hidden", hidden)
+        linear = partial(nn.Linear, device=device, dtype=dtype)
         self.message = nn.Sequential(
-            nn.Linear(2 * channels + 1, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
+            linear(2 * channels + 1, hidden), nn.SiLU(), linear(hidden, hidden), nn.SiLU()
         )
-        self.step = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1))
-        self.update = nn.Sequential(
-            nn.Linear(channels + hidden, hidden), nn.SiLU(), nn.Linear(hidden, channels)
-        )
+        self.step = nn.Sequential(linear(hidden, hidden), nn.SiLU(), linear(hidden, 1), nn.Tanh())
+        self.update = nn.Sequential(linear(channels + hidden, hidden), nn.SiLU(), linear(hidden, channels))
 
-    def forward(self, h: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self,
+        h: torch.Tensor,
+        x: torch.Tensor,
+        *,
+        mask: torch.Tensor | None = None,
+        neighbours: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Apply the layer; shapes as in the class's notes."""
-        if h.shape[:-1] != x.shape[:-1] or h.ndim < 2 or x.shape[-2] < 2:
+        if h.shape[:-1] != x.shape[:-1] or h.ndim < 2 or x.shape[-2] < 1:
             raise ValueError(
-                f"h, x: got shapes {tuple(h.shape)} and {tuple(x.shape)}; (…, n, channels) and (…, n, d) with n ≥ 2 are needed"
+                f"h, x: got shapes {tuple(h.shape)} and {tuple(x.shape)}; (…, n, channels) and (…, n, d) with n ≥ 1 are needed"
             )
+        _check_channels("h", h, self.update[-1].out_features)
+        n = x.shape[-2]
+        heard = ~torch.eye(n, dtype=torch.bool, device=x.device)  # (…, n, n): by i, of j
+        if neighbours is not None:
+            check_mask("neighbours", neighbours, (*x.shape[:-1], n))
+            heard = heard & neighbours
+        if mask is None:
+            return self._heard(h, x, heard)
+        check_mask("mask", mask, x.shape[:-1])
+        there = mask[..., None]
+        heard = heard & there & mask.unsqueeze(-2)
+        # Zeros for what may be NaN, since no product with 0 makes one disappear, nor its gradient.
+        new_h, new_x = self._heard(torch.where(there, h, 0), torch.where(there, x, 0), heard)
+        return torch.where(there, new_h, h), torch.where(there, new_x, x)
+
+    def _heard(
+        self, h: torch.Tensor, x: torch.Tensor, heard: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Apply the layer where i hears j if ``heard[..., i, j]``."""
         n = x.shape[-2]
         difference = x.unsqueeze(-2) - x.unsqueeze(-3)  # (…, n, n, d): from j to i
         distance = difference.square().sum(-1, keepdim=True)
         pairs = (*h.shape[:-2], n, n, h.shape[-1])
         here, there = h.unsqueeze(-2).expand(pairs), h.unsqueeze(-3).expand(pairs)
         message = self.message(torch.cat([here, there, distance], -1))
-        others = ~torch.eye(n, dtype=torch.bool, device=x.device)[..., None]
-        moved = x + (difference * self.step(message)).sum(-2) / (n - 1)  # difference is 0 for j = i
-        heard = (message * others).sum(-2) / (n - 1)
-        return h + self.update(torch.cat([h, heard], -1)), moved
+        step = difference * self.step(message)
+        heard = heard[..., None]
+        count = heard.sum(-2).clamp(min=1)
+        moved = x + torch.where(heard, step, 0).sum(-2) / count
+        told = torch.where(heard, message, 0).sum(-2) / count
+        return h + self.update(torch.cat([h, told], -1)), moved
+
+
+def _check_channels(argument: str, x: torch.Tensor, channels: int) -> None:
+    if x.shape[-1] != channels:
+        raise ValueError(f"{argument}: got shape {tuple(x.shape)}; its last axis must be {channels}")

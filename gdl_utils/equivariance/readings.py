@@ -1,0 +1,167 @@
+"""How a group may act on what a layer puts out, as far as the shape can tell."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from gdl_utils.signals import SignalSpace
+
+
+class Reading(NamedTuple):
+    """One way to read an output: what it is taken for, and how the group moves it then."""
+
+    name: str
+    kind: str
+    unfold: Callable[[torch.Tensor], torch.Tensor]
+    act: Callable[[int, torch.Tensor], torch.Tensor | None]  # None for a shift that a smaller torus has not
+
+
+class Readings:
+    """All readings of outputs of a model whose input is a signal of some space."""
+
+    def __init__(self, space: SignalSpace):
+        self.space, self.domain = space, space.domain
+        self.turns = space.domain.point_group
+        self._spaces = {}  # by the sides of the domain: to build one takes time
+
+    def of(self, shape: tuple[int, ...], before: tuple[int, ...]) -> list[Reading]:
+        """List the readings of an output, the richest first; the last is "invariant".
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Its shape, the batch first.
+        before : tuple of int
+            Shape of the last output that was not flat, which this one may be when flattened.
+        """
+        found = list(self._unfolded(shape))
+        if len(shape) == 2 and len(before) > 2 and shape[1] == math.prod(before[1:]):
+            whole = (shape[0], *before[1:])
+            for name, kind, unfold, act in self._unfolded(whole, ", flattened"):
+                again = lambda t, unfold=unfold: unfold(t.reshape(whole))
+                found.append(Reading(name, kind, again, act))
+        return [*found, Reading("invariant", "invariant", lambda t: t, lambda g, t: t)]
+
+    def _unfolded(self, shape: tuple[int, ...], flat: str = "") -> Iterator[Reading]:
+        d = len(self.domain.shape)
+        for words, small, channels, move in self._places(shape):
+            name = small.domain.name + flat
+            mask = torch.from_numpy(small.domain.mask)
+            whole = lambda t, move=move, mask=mask: move(t) * mask.to(t.device)
+            act = self._acting(small)
+            yield Reading(name + words, words, whole, act)
+            fibre = self.space.fibre
+            if (
+                fibre.axis
+                and fibre.name != "regular"
+                and channels[-1:] == fibre.axis
+                and small.group == fibre.group
+            ):
+                own = SignalSpace(small.domain, fibre)
+                yield Reading(f"{name}, {fibre.name} fibre{words}", fibre.name, whole, own.act)
+            k = len(self.turns)
+            if k > 1 and channels[-1:] == (k,):
+                yield Reading(f"{name}, group axis{words}", "group axis", whole, self._lifted(act, -d - 1))
+            elif k > 1 and len(channels) == 1 and channels[0] % k == 0:
+                folded = lambda t, whole=whole, k=k: whole(t).unflatten(1, (-1, k))
+                yield Reading(
+                    f"{name}, group in channels{words}",
+                    "group in channels",
+                    folded,
+                    self._lifted(act, -d - 1),
+                )
+        yield from self._tokens(shape)
+        k = len(self.turns)
+        alone = self._lifted(lambda g, t: t, -1)
+        if k > 1 and len(shape) > 2 and shape[-1] == k:
+            yield Reading("group axis alone", "group axis", lambda t: t, alone)
+        elif k > 1 and len(shape) == 2 and shape[1] % k == 0:
+            unfold = lambda t: t.unflatten(1, (-1, k))
+            yield Reading("group axis alone, in channels", "group in channels", unfold, alone)
+
+    def _places(self, shape: tuple[int, ...]) -> Iterator[tuple[str, SignalSpace, tuple[int, ...], Callable]]:
+        """Yield where in a shape space may be: words, the space, the axes of channels, and how to bring space to the end."""
+        d, rest = len(self.domain.shape), shape[1:]
+        if small := self._resized(rest[-d:]):
+            yield "", small, rest[:-d], lambda t: t
+        if len(rest) == d + 1 and (small := self._resized(rest[:d])):
+            yield ", channels last", small, rest[-1:], lambda t: t.movedim(-1, 1)
+        if d > 1 and len(rest) == 2 and (small := self._resized(self._sides(rest[-1]))):
+            row = lambda t, sides=small.shape: t.unflatten(-1, sides)
+            yield ", in a row", small, rest[:-1], row
+        if d > 1 and len(rest) == 2 and (small := self._resized(self._sides(rest[0]))):
+            row = lambda t, sides=small.shape: t.transpose(1, 2).unflatten(-1, sides)
+            yield ", in a row, channels last", small, rest[1:], row
+
+    def _tokens(self, shape: tuple[int, ...]) -> Iterator[Reading]:
+        """Yield readings in which something else stands beside the points: a class token, or a second point (attention)."""
+        rest = shape[1:]
+        if not self.domain.mask.all():
+            return
+        if len(rest) == 2 and (small := self._resized(self._sides(rest[0] - 1))):
+            act = self._acting(small)
+
+            def beside(g: int, t: torch.Tensor) -> torch.Tensor | None:
+                moved = act(g, t[:, 1:].transpose(1, 2).unflatten(-1, small.shape))
+                return None if moved is None else torch.cat([t[:, :1], moved.flatten(2).transpose(1, 2)], 1)
+
+            words = "one token, then points"
+            yield Reading(f"{small.domain.name}, {words}", words, lambda t: t, beside)
+        if len(rest) >= 2 and rest[-1] == rest[-2] and (pair := self._resized(self._sides(rest[-1]))):
+            one = self._acting(pair)
+
+            def both(g: int, t: torch.Tensor) -> torch.Tensor | None:
+                for _ in range(2):
+                    t = one(g, t.unflatten(-1, pair.shape))
+                    if t is None:
+                        return None
+                    t = t.flatten(-len(pair.shape)).transpose(-1, -2)
+                return t
+
+            yield Reading(f"pairs of points of {pair.domain.name}", "pairs", lambda t: t, both)
+
+    def _resized(self, sides: tuple[int, ...]) -> SignalSpace | None:
+        """Return the plain signals on a domain of other sides, if there is one."""
+        if len(sides) != len(self.domain.shape) or min(sides) < 1:
+            return None
+        if sides not in self._spaces:
+            domain = self.domain.resize(sides if len(sides) > 1 else sides[0])
+            self._spaces[sides] = None if domain is None else SignalSpace(domain)
+        return self._spaces[sides]
+
+    def _sides(self, points: int) -> tuple[int, ...]:
+        """Return the sides of a domain of so many points, shaped as the input's; () if there is none but a single point."""
+        scale = (points / math.prod(self.domain.shape)) ** (1 / len(self.domain.shape)) if points > 1 else 0
+        sides = tuple(round(scale * side) for side in self.domain.shape)
+        return sides if points > 1 and math.prod(sides) == points else ()
+
+    def _acting(self, small: SignalSpace) -> Callable:
+        """Return (g, t) ↦ g·t for elements g of the larger domain's group; None for a shift that the smaller one has not."""
+        sides, fewer = self.domain.shape, small.shape
+
+        def act(g: int, t: torch.Tensor) -> torch.Tensor | None:
+            if len(small.group) != len(
+                self.space.group
+            ):  # a torus or a cycle, made smaller: element (turn, shifts)
+                turn, shift = divmod(g, math.prod(sides))
+                steps, each = np.unravel_index(shift, sides), np.floor_divide(sides, fewer)
+                if any(step % every for step, every in zip(steps, each, strict=True)):
+                    return None
+                g = turn * math.prod(fewer) + int(np.ravel_multi_index(np.floor_divide(steps, each), fewer))
+            return small.act(g, t)
+
+        return act
+
+    def _lifted(self, act: Callable, axis: int) -> Callable:
+        """Return the action that moves an axis for the turns as well: (g·y)[h] = y[g⁻¹h], by the turn of g."""
+        shifts = len(self.space.group) // len(self.turns)
+
+        def lifted(g: int, t: torch.Tensor) -> torch.Tensor | None:
+            moved = act(g, t)
+            came_from = torch.tensor(self.turns.product[self.turns.inverse[g // shifts]])
+            return None if moved is None else moved.index_select(axis, came_from.to(t.device))
+
+        return lifted

@@ -1,0 +1,82 @@
+"""A whole network made plain: the same function, made of torch's own layers."""
+
+import copy
+
+from torch import nn
+
+from gdl_utils.layers.convolutions import LiftingConv
+from gdl_utils.layers.normalisation import GroupBatchNorm
+from gdl_utils.layers.pooling import GlobalPool, GroupPool, spatial
+
+
+def to_plain(model: nn.Module) -> nn.Module:
+    """Return a copy of a network in which group convolutions and what goes with them are torch's own layers, for deployment.
+
+    The same function on the same shapes, in evaluation mode and in training: filters are written out in all positions, and no longer tied
+    to each other. So it keeps the symmetry as long as it is not trained.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any module. In the place of ``LiftingConv`` and ``GroupConv`` it gets ``nn.ConvNd`` between ``nn.Flatten`` and ``nn.Unflatten``;
+        ``GroupPool`` (of strands and images), ``GlobalPool``, ``GroupBatchNorm`` and ``spatial`` become plain as well. Everything else
+        is copied.
+
+    Returns
+    -------
+    nn.Module
+        It no longer follows the model's weights, nor refuses inputs that do not fit.
+
+    Raises
+    ------
+    ValueError
+        If ``GroupPool`` or ``spatial`` is used and the network's group convolutions are not all of one group.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gdl_utils.domains import square_grid
+    >>> from gdl_utils.groups import cyclic
+    >>> from gdl_utils.layers import GroupConv
+    >>> kernel = square_grid(3, cyclic(4))
+    >>> model = nn.Sequential(LiftingConv(kernel, 1, 2), nn.ReLU(), GroupConv(kernel, 2, 2), GroupPool())
+    >>> x = torch.randn(2, 1, 7, 7)
+    >>> torch.allclose(to_plain(model)(x), model(x), atol=1e-6)
+    True
+    """
+    orders = {len(m.group) for m in model.modules() if isinstance(m, LiftingConv)}
+    return _plain(copy.deepcopy(model), orders, {})
+
+
+def _plain(module: nn.Module, orders: set[int], done: dict[nn.Module, nn.Module]) -> nn.Module:
+    """Return what takes the place of a module; one that is used twice is replaced by one."""
+    if module not in done:
+        for name, child in module._modules.items():  # named_children would skip one that comes again
+            if child is not None:
+                setattr(module, name, _plain(child, orders, done))
+        done[module] = _replacement(module, orders).train(module.training)
+    return done[module]
+
+
+def _replacement(module: nn.Module, orders: set[int]) -> nn.Module:
+    if isinstance(module, LiftingConv):
+        unfold = nn.Unflatten(1, (module.out_channels, len(module.group)))
+        parts = [nn.Flatten(1, 2)] if module.fibre.axis else []
+        return nn.Sequential(*parts, module.to_conv(), unfold)
+    if isinstance(module, GroupPool | spatial) and len(orders) != 1:
+        raise ValueError(
+            f"model: has {type(module).__name__}, and group convolutions of {sorted(orders)} elements; they must be of one group"
+        )
+    if isinstance(module, GroupPool):
+        if module.dimensions == 3:  # torch pools over three axes at most
+            return module
+        pool = {1: nn.MaxPool2d, 2: nn.MaxPool3d}[module.dimensions]
+        return nn.Sequential(pool((*orders, *(1,) * module.dimensions)), nn.Flatten(1, 2))
+    if isinstance(module, GlobalPool):
+        return nn.Sequential(nn.Flatten(2), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    if isinstance(module, GroupBatchNorm):
+        # Of torch's own the one that takes any number of axes; outside of a process group it synchronises nothing.
+        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    if isinstance(module, spatial):
+        return nn.Sequential(nn.Flatten(1, 2), module.module, nn.Unflatten(1, (-1, *orders)))
+    return module

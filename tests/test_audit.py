@@ -1,0 +1,269 @@
+"""The audit of models as people write them: any output, any input, tokens, branches, residuals, large tori; each with a control."""
+
+import copy
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from gdl_utils.domains import cubic_grid, cycle, nodes, square_grid, strand, torus
+from gdl_utils.equivariance import audit
+from gdl_utils.groups import cyclic, dihedral
+from gdl_utils.layers import Adjacency, EGNNLayer, GraphConv, GroupConv, LiftingConv, SetAttention, SetLinear
+from gdl_utils.signals import SignalSpace, complement
+
+C4 = cyclic(4)
+ROUND = {"padding_mode": "circular"}
+
+
+@pytest.fixture
+def x(rng):
+    return torch.randn(2, 1, 7, 7, dtype=torch.float64, generator=rng)
+
+
+class Model(nn.Module):
+    """Parts, and what is done with them."""
+
+    def __init__(self, forward, **parts):
+        super().__init__()
+        self.parts, self.run = nn.ModuleDict(parts), forward
+
+    def forward(self, *args, **kwargs):
+        return self.run(self.parts, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda y: y,
+        lambda y: {"out": y},
+        lambda y: (y, y),
+        lambda y: [{"a": (y,)}, None, 3.0],
+        lambda y: (y, y.sum()),
+    ],
+    ids=["tensor", "dict", "tuple", "nested", "two kinds"],
+)
+def test_a_functional_last_step_is_found_in_an_output_of_any_structure(wrap, x):
+    broken = Model(lambda m, x: wrap(m["a"](x).cumsum(-1)), a=nn.AvgPool2d(3, 1, 1))
+    assert audit(broken, x, C4).lost_at.startswith("output")
+    whole = Model(lambda m, x: wrap(m["a"](x) * 2), a=nn.AvgPool2d(3, 1, 1))
+    assert audit(whole, x, C4).lost_at is None
+
+
+def test_what_is_done_between_two_layers_is_named_and_not_the_layer_behind_it(x):
+    conv = lambda: LiftingConv(square_grid(3, C4), 1, 1, padding=1)
+    between = Model(lambda m, x: m["b"](m["a"](x).cumsum(-1)), a=nn.ReLU(), b=nn.Tanh())
+    found = audit(between, x, C4)
+    assert found.lost_at == "input of parts.b"
+    assert [row.name for row in found.rows] == ["parts.a", "input of parts.b", "parts.b"]
+
+    class Block(nn.Module):
+        def __init__(self, step):
+            super().__init__()
+            self.conv, self.step = conv(), step
+
+        def forward(self, x):
+            return self.step(x) + self.conv(x).amax(2)
+
+    residual = lambda step: nn.Sequential(Block(lambda x: x), Block(step), nn.ReLU()).double()
+    assert audit(residual(lambda x: x.cumsum(-1)), x, C4).lost_at == "1"  # the block, not its convolution
+    assert audit(residual(lambda x: x / 2), x, C4).lost_at is None
+
+
+def test_a_path_that_depends_on_the_input_is_matched_by_name_and_the_output_tells():
+    x = torch.randn(2, 1, 7, 7, dtype=torch.float64)
+    x[0, 0, 0, 0], x[0, 0, 0, -1] = 1, 0
+    corner = lambda m, x: m["a"](x) if x[0, 0, 0, 0] > x[0, 0, 0, -1] else m["b"](m["a"](x))
+    report = audit(Model(corner, a=nn.ReLU(), b=nn.Tanh()), x, C4)
+    assert report.lost_at == "output" and report.rows[0].error <= 1e-12
+    total = lambda m, x: (
+        m["a"](x) if x.sum() > 0 else m["b"](m["a"](x))
+    )  # the control: the group leaves the path alone
+    assert audit(Model(total, a=nn.ReLU(), b=nn.Tanh()), x, C4).lost_at is None
+    # And where both paths do the same, there is no loss.
+    same = lambda m, x: m["a"](x) if x[0, 0, 0, 0] > x[0, 0, 0, -1] else m["b"](x)
+    assert audit(Model(same, a=nn.ReLU(), b=nn.ReLU()), x, C4).lost_at is None
+
+
+class Transformer(nn.Module):
+    """Patches as tokens, with or without a class token and positions, attention, a head."""
+
+    def __init__(self, patch=4, channels=24, positions=None, token=False):
+        super().__init__()
+        self.patches, self.norm = nn.Conv2d(1, channels, patch, patch), nn.LayerNorm(channels)
+        self.attend, self.dense = SetAttention(channels, heads=3), nn.Linear(channels, channels)
+        self.positions = None if positions is None else nn.Parameter(torch.randn(positions, channels))
+        self.token = nn.Parameter(torch.randn(1, 1, channels)) if token else None
+        self.head = nn.Linear(channels, 10)
+
+    def forward(self, x):
+        h = self.patches(x).flatten(2).transpose(1, 2)
+        if self.positions is not None:
+            h = h + self.positions
+        if self.token is not None:
+            h = torch.cat([self.token.expand(len(h), -1, -1), h], 1)
+        h = h + self.attend(self.norm(h))
+        h = h + self.dense(h).relu()
+        return self.head(h[:, 0] if self.token is not None else h.mean(1))
+
+
+@pytest.mark.parametrize("token", [False, True], ids=["mean", "class token"])
+def test_tokens_of_a_patch_model_are_read_as_what_they_are(token, rng):
+    x = torch.randn(2, 1, 16, 16, dtype=torch.float64, generator=rng)
+    report = audit(Transformer(token=token).double(), x, torus(16))
+    assert report.lost_at is None and report.rows[-1].elements == 5  # tried, of 16 that the patches leave
+    assert any("one token" in row.reading for row in report.rows) == token
+    lost = audit(Transformer(positions=16, token=token).double(), x, torus(16)).lost_at
+    assert lost == "input of norm"  # where the positions are added
+    # Quarter-turns: a patch's own filter has not that symmetry.
+    assert audit(Transformer(token=token).double(), x, C4).lost_at == "patches"
+
+
+def test_attention_of_torch_is_read_too_and_its_maps_as_pairs(rng):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).double()
+    x = torch.randn(2, 5, 8, dtype=torch.float64, generator=rng)
+    assert audit(layer, x, nodes(5)).lost_at is None
+    with_maps = nn.MultiheadAttention(8, 2, batch_first=True).double()
+    report = audit(with_maps, (x, x, x), nodes(5))
+    assert report.lost_at is None and report.rows[-1].reading == "pairs of points of 5 nodes"
+    masked = lambda m, x: m["a"](x, x, x, attn_mask=torch.ones(5, 5).triu(1).bool())[0]  # causal: an order
+    assert audit(Model(masked, a=with_maps), x, nodes(5)).lost_at is not None
+
+
+def test_sets_graphs_and_layers_with_several_inputs(rng):
+    x = torch.randn(2, 5, 3, dtype=torch.float64, generator=rng)
+    assert audit(SetLinear(3, 8).double(), x, nodes(5)).lost_at is None
+    assert audit(nn.Conv1d(3, 3, 1).double(), x.transpose(1, 2), nodes(5)).lost_at is None
+    assert audit(nn.GRU(3, 4, batch_first=True).double(), x, nodes(5)).lost_at is not None
+    h, places = torch.randn(5, 4, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
+    layer = EGNNLayer(4).double()
+    assert audit(layer, (h, places), nodes(5)).lost_at is None
+    assert audit(layer, {"h": h, "x": places}, nodes(5)).lost_at is None
+    ordered = Model(lambda m, h, x: m["layer"](h.cumsum(0), x), layer=layer)
+    assert audit(ordered, (h, places), nodes(5)).lost_at == "input of parts.layer[0]"
+    A = Adjacency([[0, 1, 1, 2, 3], [1, 0, 2, 1, 4]], 5)
+    assert audit(GraphConv(4, 2).double(), (h, A), nodes(5)).lost_at is None  # the graph is renumbered too
+    fixed = Model(lambda m, h: m["conv"](h, A), conv=GraphConv(4, 2))
+    assert audit(fixed.double(), h, nodes(5)).lost_at == "parts.conv"
+
+
+def test_grids_whose_sides_differ(rng):
+    draw = lambda *shape: torch.randn(shape, dtype=torch.float64, generator=rng)
+    plain = nn.Conv2d(1, 1, 3).double()
+    assert audit(plain, draw(1, 1, 6, 9), cyclic(2)).lost_at == "model"
+    for group in (cyclic(2), dihedral(2)):
+        model = nn.Sequential(
+            LiftingConv(square_grid(3, group), 1, 2), nn.ReLU(), nn.Flatten(1, 2), nn.AvgPool2d(2, 2)
+        )
+        assert audit(model.double(), draw(1, 1, 6, 10), group).lost_at is None
+    volume = LiftingConv(cubic_grid(3, C4), 1, 2, padding=1).double()
+    assert audit(volume, draw(1, 1, 4, 6, 6), C4).lost_at is None
+    assert audit(nn.Conv3d(1, 4, 3).double(), draw(1, 1, 4, 6, 6), C4).lost_at == "model"
+    ring = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, **ROUND), nn.AvgPool2d(2), nn.Flatten(2)).double()
+    report = audit(ring, draw(1, 1, 6, 12), torus((6, 12)))
+    assert report.lost_at is None and report.rows[-1].reading == "torus 3×6, in a row"
+    with pytest.raises(ValueError, match="off the grid"):
+        audit(plain, draw(1, 1, 6, 9), C4)
+
+
+def test_constant_outputs_show_nothing_and_are_said_to(x):
+    dead = nn.Sequential(LiftingConv(square_grid(3, C4), 1, 2), nn.ReLU(), nn.Flatten(1, 2)).double()
+    with torch.no_grad():
+        dead[0].bias -= 100
+    with pytest.warns(UserWarning, match="is constant"):
+        report = audit(dead, x, C4)
+    assert (
+        report.lost_at is None and report.rows[1].reading == "constant" and math.isnan(report.rows[1].error)
+    )
+    assert "shows nothing" in str(report)
+    bias = Model(
+        lambda m, x: m["a"](x) * 0 + torch.arange(7.0).double(), a=nn.ReLU()
+    )  # not zero, and no symmetry of its own
+    with pytest.warns(UserWarning, match="is constant"):
+        assert audit(bias, x, C4).lost_at is None
+    added = Model(lambda m, x: m["a"](x) + torch.arange(7.0).double(), a=nn.ReLU())  # the control
+    assert audit(added, x, C4).lost_at == "output"
+
+
+def test_infinities_that_move_along_are_no_loss_and_others_are(x):
+    scores = Model(lambda m, x: m["a"](x).masked_fill(x < 0, -math.inf), a=nn.Identity())
+    assert audit(scores, x, C4).lost_at is None
+    corner = torch.zeros(7, 7).bool()
+    corner[0, 0] = True
+    fixed = Model(lambda m, x: m["a"](x).masked_fill(corner, -math.inf), a=nn.Identity())
+    assert audit(fixed, x, C4).lost_at == "output"
+
+
+def test_behind_the_loss_the_reading_stays(rng):
+    x = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=rng)
+    kernel = square_grid(3, C4)
+    tail = [m for _ in range(4) for m in (GroupConv(kernel, 2, 2, padding=1), nn.ReLU())]
+    model = nn.Sequential(
+        LiftingConv(kernel, 1, 2, padding=1), Model(lambda m, x: x.cumsum(-1)), *tail
+    ).double()
+    report = audit(model, x, C4)
+    assert report.lost_at == "1" and len({row.reading for row in report.rows[1:]}) == 1
+
+
+def test_a_model_that_draws_or_keeps_a_state_is_refused_in_words(x):
+    noisy = Model(lambda m, x: m["a"](x) + torch.rand_like(x), a=nn.ReLU())
+    with pytest.raises(ValueError, match="other numbers for the same input"):
+        audit(noisy, x, C4)
+    assert audit(nn.Dropout(0.5), x, C4).lost_at is None  # in evaluation it draws nothing
+
+
+def test_a_type_that_does_not_fit_the_model_is_named(x):
+    with pytest.raises(ValueError, match=r"x: got torch.float64, the model's weights are torch.float32"):
+        audit(nn.Conv2d(1, 1, 3), x, C4)
+    with pytest.raises(TypeError, match="x: got int; give a tensor"):
+        audit(nn.ReLU(), 3, C4)
+
+
+def test_a_fibre_of_the_input_is_known_in_the_output(rng):
+    space = SignalSpace(strand(12, cyclic(2)), complement(cyclic(2)))
+    x = torch.randn(2, 1, 4, 12, dtype=torch.float64, generator=rng)
+    report = audit(nn.Tanh(), x, space)
+    assert report.lost_at is None and report.rows[0].reading == "strand 12, complement fibre"
+    ramp = torch.arange(4.0).double()[:, None]
+    assert audit(Model(lambda m, x: m["a"](x) + ramp, a=nn.Tanh()), x, space).lost_at == "output"
+
+
+def test_the_audit_leaves_hooks_modes_and_weights_as_they_were(x):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True)).double()
+    before, given = copy.deepcopy(model.state_dict()), x.clone()
+    audit(model, x, C4)
+    assert model.training and not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert torch.equal(x, given) and all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+
+LARGE = """
+import resource, torch
+from torch import nn
+from gdl_utils.domains import torus
+from gdl_utils.equivariance import audit
+from gdl_utils.groups import cyclic
+torch.manual_seed(0)
+conv = nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular").double()
+x = torch.randn(1, 1, {n}, {n}, dtype=torch.float64)
+shifts, both = audit(nn.Sequential(conv, nn.ReLU()), x, torus({n})), audit(nn.Sequential(conv, nn.ReLU()), x, torus({n}, cyclic(4)))
+assert shifts.lost_at is None and both.lost_at == "0"
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is counted in another unit")
+def test_shifts_and_turns_of_a_large_torus_are_audited_in_little_memory():
+    said = subprocess.run(
+        [sys.executable, "-c", LARGE.format(n=224)], capture_output=True, text=True, check=True
+    )
+    assert int(said.stdout) < 1024  # MiB, with torch's own 300
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_what_a_stride_leaves_of_a_cycle_is_followed(stride, rng):
+    x = torch.randn(2, 1, 12, dtype=torch.float64, generator=rng)
+    report = audit(nn.Conv1d(1, 2, 3, stride, 1, padding_mode="circular").double(), x, cycle(12))
+    assert report.lost_at is None and report.rows[0].elements == 12 // stride

@@ -1,0 +1,136 @@
+"""A whole network made plain: the same function, of torch's own layers, on networks as people write them."""
+
+import pytest
+import torch
+from torch import nn
+
+from gdl_utils.blueprint import Blueprint
+from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid, strand
+from gdl_utils.equivariance import relative_error
+from gdl_utils.groups import cyclic, dihedral, octahedral
+from gdl_utils.layers import (
+    GlobalPool,
+    GroupBatchNorm,
+    GroupConv,
+    GroupPool,
+    HexagonMask,
+    LiftingConv,
+    spatial,
+    to_plain,
+)
+from gdl_utils.signals import complement
+
+C2, C4, C6, D4 = cyclic(2), cyclic(4), cyclic(6), dihedral(4)
+
+
+class Residual(nn.Module):
+    """A block with a shortcut, and a layer that it uses twice."""
+
+    def __init__(self, kernel, channels):
+        super().__init__()
+        self.conv = GroupConv(kernel, channels, channels, padding=1)
+        self.norm, self.act = GroupBatchNorm(channels), nn.ReLU()
+
+    def forward(self, x):
+        return self.act(x + self.norm(self.conv(self.act(self.norm(self.conv(x))))))
+
+
+def images():
+    kernel = square_grid(3, D4)
+    pool = spatial(nn.MaxPool2d(2))
+    return nn.Sequential(
+        LiftingConv(kernel, 1, 4, padding=1), GroupBatchNorm(4), nn.ReLU(), pool, Residual(kernel, 4),
+        GroupConv(kernel, 4, 6, groups=2, dilation=2, padding=2, bias=False), GroupPool(), GlobalPool(2), nn.Linear(6, 3),
+    )  # fmt: skip
+
+
+def strands():
+    kernel = strand(5, C2)
+    return nn.Sequential(
+        LiftingConv(kernel, 1, 3, fibre=complement(C2)),
+        nn.ReLU(),
+        GroupConv(kernel, 3, 2),
+        GroupPool(1),
+        nn.Tanh(),
+    )
+
+
+def volumes():
+    kernel = cubic_grid(3, octahedral())
+    return nn.Sequential(LiftingConv(kernel, 1, 2, padding="same"), nn.ReLU(), GlobalPool(3, group_axis=True))
+
+
+def hexagons():
+    kernel = hexagonal_grid(3, C6)
+    return nn.Sequential(
+        LiftingConv(kernel, 1, 2, padding=1), HexagonMask(), GroupConv(kernel, 2, 2), GroupPool()
+    )
+
+
+def blueprint():
+    kernel = square_grid(3, C4)
+    return Blueprint(
+        [LiftingConv(kernel, 1, 2), GroupConv(kernel, 2, 2)],
+        invariant_pooling=GlobalPool(2, group_axis=True),
+        head=nn.Linear(2, 2),
+    )
+
+
+SHAPES = {
+    images: (2, 1, 12, 12),
+    strands: (2, 1, 4, 20),
+    volumes: (2, 1, 6, 6, 6),
+    hexagons: (2, 1, 9, 9),
+    blueprint: (2, 1, 9, 9),
+}
+OURS = LiftingConv | GroupBatchNorm | GroupPool | GlobalPool | spatial
+
+
+@pytest.mark.parametrize("make", SHAPES, ids=lambda make: make.__name__)
+def test_a_plain_network_is_the_same_function_and_no_longer_follows(make):
+    model = make().double()
+    model(torch.randn(SHAPES[make], dtype=torch.float64))  # so that running means are not zero
+    model.eval()
+    x = torch.randn(SHAPES[make], dtype=torch.float64)
+    with torch.no_grad():
+        plain, y = to_plain(model), model(x)
+        assert relative_error(plain(x), y) <= 1e-12 and not plain.training
+        assert not any(isinstance(m, OURS) for m in plain.modules())
+        assert any(isinstance(m, OURS) for m in model.modules())  # the model is as it was
+        for p in model.parameters():
+            p.mul_(1.5)
+        assert relative_error(model(x), y) > 1e-3 and relative_error(plain(x), y) <= 1e-12
+
+
+def test_a_plain_network_trains_as_any_and_then_its_turns_are_gone():
+    model = images().double()
+    plain, x = to_plain(model), torch.randn(4, 1, 12, 12, dtype=torch.float64)
+    assert plain.training and sum(p.numel() for p in plain.parameters()) > 4 * sum(
+        p.numel() for p in model.parameters()
+    )
+    assert relative_error(plain(x), model(x)) <= 1e-12  # with the statistics of the batch too
+    optimizer = torch.optim.SGD(plain.parameters(), 0.1)
+    plain(x).square().sum().backward()
+    optimizer.step()
+    plain.eval()
+    assert relative_error(plain(x.rot90(1, (2, 3))), plain(x)) > 1e-6
+    assert relative_error(model.eval()(x.rot90(1, (2, 3))), model(x)) <= 1e-12
+
+
+def test_a_layer_that_is_used_twice_stays_one():
+    conv = GroupConv(square_grid(3, C4), 2, 2, padding=1)
+    plain = to_plain(nn.Sequential(conv, nn.ReLU(), conv))
+    assert plain[0] is plain[2]
+
+
+def test_what_no_single_group_explains_is_refused():
+    with pytest.raises(ValueError, match=r"model: has spatial, and group convolutions of \[\] elements"):
+        to_plain(spatial(nn.AvgPool2d(2)))
+    two = nn.Sequential(
+        LiftingConv(square_grid(3, C4), 1, 1), GroupPool(), LiftingConv(square_grid(3, D4), 1, 1)
+    )
+    with pytest.raises(
+        ValueError, match=r"model: has GroupPool, and group convolutions of \[4, 8\] elements"
+    ):
+        to_plain(two)
+    assert isinstance(to_plain(nn.Linear(2, 2)), nn.Linear)
