@@ -4,7 +4,7 @@ All arms have as many parameters, up to 3 %, the same steps, and see the same ei
 with each piece turned anew at each step ("turned"), or averaged over the 24 turns of a cube in training and test ("averaged"). "E(n)"
 sees distances alone. The twins of the wrong group do the same in a space whose third axis is twice as long: a turn there is no turn
 here. Rates: ``--tune`` prints what each rate of the grid gives with seeds, and turns, that are not used later. The best are in
-``ARMS``; of equals the smallest, and the twin of "E(n)", which guesses with all, has its rate.
+``ARMS``; of equals the smallest.
 
     python experiments/four_cubes.py
 """
@@ -69,7 +69,7 @@ ARMS = {  # the network, whether it is shown turned pieces, and its rate
     "dense, averaged": (lambda: averaged(dense(), turns_of_a_cube()), False, 0.01),
     "dense, averaged, wrong group": (lambda: averaged(dense(), turns_of_a_cube(STRETCH)), False, 0.1),
     "E(n)": (PieceReader, False, 0.01),
-    "E(n), wrong group": (lambda: PieceReader(STRETCH), False, 0.01),
+    "E(n), wrong group": (lambda: PieceReader(STRETCH), False, 0.03),
 }
 
 

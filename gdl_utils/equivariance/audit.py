@@ -258,7 +258,9 @@ class _Tries:
             return max(held, key=lambda pair: len(pair[1]))
         if kind is not None:
             return next((pair for pair in found if pair[0].kind == kind), found[0])
-        return min(found, key=lambda pair: max(pair[1].values()))
+        placed = [pair for pair in found if pair[0].kind != "invariant"]  # what has places is read as such
+        flat = self.given.batched(self.plain[key].output).ndim == 2
+        return min(found if flat or not placed else placed, key=lambda pair: max(pair[1].values()))
 
 
 def relative(y: torch.Tensor, wanted: torch.Tensor, size: torch.Tensor) -> float:
