@@ -14,7 +14,15 @@ from torch import nn
 from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid, strand
 from gdl_utils.equivariance import equivariance_error, equivariance_errors
 from gdl_utils.groups import cyclic, dihedral, octahedral
-from gdl_utils.layers import GroupBatchNorm, GroupPool, LiftingConv, averaged, spatial
+from gdl_utils.layers import (
+    FieldDropout,
+    GroupBatchNorm,
+    GroupLayerNorm,
+    GroupPool,
+    LiftingConv,
+    averaged,
+    spatial,
+)
 from gdl_utils.signals import SignalSpace, complement, regular, trivial
 
 PAGE = Path(__file__).parents[1] / "book" / "exactness.md"
@@ -39,6 +47,7 @@ CONVOLUTIONS = [
     *[("p4", "lifting", size, 3, 0, ZEROS, 3) for size in (27, 28)],
     *[("p4", "lifting", size, kernel, 1, CIRCULAR, 1) for kernel in (3, 4) for size in (28, 29)],
     *[("p4", "lifting", size, kernel, 1, CIRCULAR, 2) for kernel in (3, 4) for size in (28, 29)],
+    *[("p4", "lifting", 28, 3, 1, mode, 1) for mode in ("reflect", "replicate")],
     *[("p4m", layer, size, 3, 1, ZEROS, 2) for layer in ("lifting", "group") for size in (28, 29)],
     *[("p6", layer, 9, 3, 1, ZEROS, 1) for layer in ("lifting", "group")],
     *[("p6", "lifting", size, 3, 1, ZEROS, 2) for size in (9, 11, 13)],
@@ -97,7 +106,36 @@ def measure_pointwise():
     space = SignalSpace(square_grid(28, D4), regular(D4))
     norm = GroupBatchNorm(2).double()
     yield "GroupBatchNorm", largest_errors(norm, space, space, 1, shifts=True)
+    yield "GroupLayerNorm", largest_errors(GroupLayerNorm(2).double(), space, space, 1, shifts=True)
+    for name, dropout in (
+        ("FieldDropout, one draw", FieldDropout(0.3)),
+        ("Dropout, one draw", nn.Dropout(0.3)),
+    ):
+
+        def drop(x, dropout=dropout):
+            torch.manual_seed(1)  # keeps some of the two channels
+            return dropout(x)
+
+        yield name, largest_errors(drop, space, space, 1, shifts=True)
     yield "GroupPool", largest_errors(GroupPool(), space, SignalSpace(square_grid(28, D4)), 1, shifts=True)
+
+
+def measure_upsampling():
+    """What makes a grid of twice the size, of each channel and group element on its own."""
+    small, large = (SignalSpace(square_grid(n, D4), regular(D4)) for n in (14, 28))
+    up = lambda **how: nn.Upsample(scale_factor=2, **how)
+    transposed = nn.ConvTranspose2d(16, 16, 4, 2, 1, groups=16).double()
+    for name, module in (
+        ("Upsample nearest", up(mode="nearest")),
+        ("Upsample bilinear", up(mode="bilinear")),
+        ("Upsample bilinear, align_corners", up(mode="bilinear", align_corners=True)),
+        ("ConvTranspose2d, a filter a channel", transposed),
+    ):
+        x = torch.randn(2, 2, *small.shape, dtype=torch.float64)
+        layer, roll = spatial(module), lambda by: lambda t: t.roll(by, -1)
+        with torch.no_grad():
+            turned = max(equivariance_errors(layer, x, small, large).values())
+            yield name, (turned, equivariance_error(layer, x, roll(1), roll(2)))
 
 
 def measure_average():
@@ -136,6 +174,11 @@ def table():
         rows.append((name, layer, size, kernel, padding, stride, shown(turns), shown(shifts)))
     for layer, (turns, shifts) in measure_pointwise():
         rows.append(("p4m", layer, 28, "—", "—", "—", shown(turns), shown(shifts)))
+    for layer, (turns, shifts) in measure_upsampling():
+        size = "14 to 28"
+        rows.append(
+            ("p4m", layer, size, 4 if "Conv" in layer else "—", "—", "—", shown(turns), shown(shifts))
+        )
     rows.append(("p4m", "averaged Conv2d", 28, 3, f"1 {ZEROS}", 2, *map(shown, measure_average())))
     lines = [HEAD, "|" + "---|" * 8] + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"

@@ -29,7 +29,12 @@ def broken_rules(table):
             cell.strip() for cell in row.strip("|").split("|")
         )
         if kernel == "—":
-            faults += [row] * ((turns, shifts) != ("exact", "exact"))
+            keeps_neither, keeps_turns = ("Dropout", "ConvTranspose"), ("Upsample bilinear",)
+            expected = (
+                not layer.startswith(keeps_neither),
+                not layer.startswith((*keeps_neither, *keeps_turns)),
+            )
+            faults += [row] * ((turns == "exact", shifts == "exact") != expected)
             continue
         size, kernel, stride, pad = int(size), int(kernel), int(stride), int(re.match(r"\d+", padding)[0])
         step = stride * (2 if group.startswith("p6") and stride > 1 else 1)
