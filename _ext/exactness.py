@@ -175,10 +175,7 @@ def table():
     for layer, (turns, shifts) in measure_pointwise():
         rows.append(("p4m", layer, 28, "—", "—", "—", shown(turns), shown(shifts)))
     for layer, (turns, shifts) in measure_upsampling():
-        size = "14 to 28"
-        rows.append(
-            ("p4m", layer, size, 4 if "Conv" in layer else "—", "—", "—", shown(turns), shown(shifts))
-        )
+        rows.append(("p4m", layer, "14 to 28", "—", "—", "—", shown(turns), shown(shifts)))
     rows.append(("p4m", "averaged Conv2d", 28, 3, f"1 {ZEROS}", 2, *map(shown, measure_average())))
     lines = [HEAD, "|" + "---|" * 8] + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"

@@ -14,10 +14,10 @@ def check_positive(argument: str, n: int) -> int:
     return int(n)
 
 
-def check_size(argument: str, numbers: int, what: str) -> None:
+def check_size(argument: str, numbers: int, what: str, most: int = MAX_NUMBERS) -> None:
     """Raise a ValueError that names the argument if something would hold too many numbers, before it is allocated."""
-    if numbers > MAX_NUMBERS:
+    if numbers > most:
         raise ValueError(
             f"{argument}: {what} would hold {numbers:,} numbers, {numbers / 2**27:.3g} GiB in double precision; "
-            f"up to {MAX_NUMBERS:,} are made"
+            f"up to {most:,} are made"
         )

@@ -59,12 +59,23 @@ class Fibre:
 
 
 def trivial(group: Group) -> Fibre:
-    """Return the fibre that the group leaves alone: one number at each point, as a grey value. Its axis is dropped."""
+    """Return the fibre that the group leaves alone: one number at each point, as a grey value. Its axis is dropped.
+
+    Parameters
+    ----------
+    group : Group
+        The group that acts.
+    """
     return Fibre("trivial", group, np.ones((len(group), 1, 1)), axis=())
 
 
 def regular(group: Group) -> Fibre:
     """Return the fibre with one entry for each element of the group, which g moves from h to gh.
+
+    Parameters
+    ----------
+    group : Group
+        The group that acts; up to 406 elements.
 
     Raises
     ------
@@ -84,6 +95,11 @@ def complement(group: Group) -> Fibre:
 
     On a ``strand`` read backwards this is the reverse complement: what the other strand says.
 
+    Parameters
+    ----------
+    group : Group
+        The group that acts: C_1 or C_2.
+
     Raises
     ------
     ValueError
@@ -97,6 +113,11 @@ def complement(group: Group) -> Fibre:
 
 def sign(group: Group) -> Fibre:
     """Return the fibre of one number that a turn keeps and a mirror image turns to its negative.
+
+    Parameters
+    ----------
+    group : Group
+        The group that acts: dihedral or octahedral.
 
     Raises
     ------

@@ -139,7 +139,14 @@ def fit(
 def cross_entropy(model: nn.Module, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """Return the mean cross-entropy of a classifier's scores, a loss for ``fit``.
 
-    Takes a model that makes scores (n, classes) of x, and labels, integers of shape (n,).
+    Parameters
+    ----------
+    model : nn.Module
+        It makes scores (n, classes) of x.
+    x : tensor of shape (n, …)
+        The inputs.
+    label : int64 tensor of shape (n,)
+        The right class of each.
 
     Examples
     --------
@@ -153,8 +160,14 @@ def cross_entropy(model: nn.Module, x: torch.Tensor, label: torch.Tensor) -> tor
 def accuracy(model: Callable, x: torch.Tensor, label: torch.Tensor) -> float:
     """Return the share of examples whose highest score is that of their label.
 
-    Takes a model, in the mode in which it is, or any function that makes scores (n, classes) of x, and labels of shape (n,). It sees
-    500 examples at a time.
+    Parameters
+    ----------
+    model : callable
+        A model, in the mode in which it is, or any function that makes scores (n, classes) of x. It sees 500 examples at a time.
+    x : tensor of shape (n, …)
+        The inputs.
+    label : integer tensor of shape (n,)
+        The right class of each.
 
     Raises
     ------

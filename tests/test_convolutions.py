@@ -483,3 +483,30 @@ def test_weights_of_another_group_kernel_or_fibre_are_not_loaded():
     network = nn.Sequential(layer(square_grid(3, cyclic(4))), nn.ReLU())
     with pytest.raises(RuntimeError, match=r"0.weight: saved from D₂"):
         network.load_state_dict(nn.Sequential(layer(square_grid(3, dihedral(2)))).state_dict())
+
+
+CHANGES = {
+    "in place": lambda layer: layer.weight.mul_(2),
+    "through .data": lambda layer: layer.weight.data.mul_(2),
+    "new .data": lambda layer: setattr(layer.weight, "data", 2 * layer.weight.data),
+    "a view": lambda layer: layer.weight.data.view(-1)[3:4].add_(1),
+    "through NumPy": lambda layer: np.multiply(a := layer.weight.detach().numpy(), 2, out=a),
+    "the bias": lambda layer: layer.bias.data.add_(1),
+    "loaded": lambda layer: layer.load_state_dict({k: v + 1 for k, v in layer.state_dict().items()}),
+    "a new parameter": lambda layer: setattr(layer, "weight", nn.Parameter(layer.weight + 1)),
+    "another type": lambda layer: (layer.weight.data.div_(3), layer.float().double()),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_filters_that_are_kept_in_evaluation_are_never_stale(name):
+    layer, x = LiftingConv(P4, 1, 2).double().eval(), torch.randn(1, 1, 6, 6, dtype=torch.float64)
+    with torch.no_grad():
+        before = layer(x)
+        assert torch.equal(layer(x), before) and layer._kept is not None
+        CHANGES[name](layer)
+        after = layer(x)
+        assert relative_error(layer.to_conv()(x), after.flatten(1, 2)) <= 1e-12
+        assert relative_error(after, before) > 1e-12
+        assert relative_error(torch.func.vmap(layer)(torch.stack([x, x]))[1], after) <= 1e-12
+    assert layer(x).requires_grad and layer.__getstate__()["_kept"] is None

@@ -1,12 +1,25 @@
 """Domains: permutation tables against torch's own turns, flips and rolls; sizes even and odd; errors."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
-from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, nodes, pairs, square_grid, strand, torus
+from gdl_utils.domains import (
+    Domain,
+    cubic_grid,
+    cycle,
+    hexagonal_grid,
+    nodes,
+    pairs,
+    square_grid,
+    strand,
+    torus,
+)
 from gdl_utils.groups import Group, cyclic, dihedral, octahedral, symmetric
-from gdl_utils.signals import SignalSpace
+from gdl_utils.groups.space_group import Rows
+from gdl_utils.signals import SignalSpace, regular
 
 DOMAINS = [
     square_grid(4),
@@ -264,3 +277,119 @@ def test_an_adjacency_matrix_is_permuted_on_both_sides(rng):
 def test_bad_input_is_named(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "group"),
+    [
+        (lambda g: square_grid((4, 7), g), cyclic(2)),
+        (lambda g: square_grid((5, 2), g), dihedral(2)),
+        (lambda g: cubic_grid((2, 3, 3), g), cyclic(4)),
+        (lambda g: cubic_grid((2, 3, 4), g), dihedral(2)),
+        (lambda g: torus((3, 5), g), cyclic(1)),
+        (lambda g: torus((4, 6), g), dihedral(2)),
+    ],
+)
+def test_sides_may_differ_where_no_element_swaps_them(make, group):
+    domain = make(group)
+    test_every_element_permutes_the_points_and_products_compose(domain)
+    test_dividing_by_the_translations_respects_products(domain)
+    x = torch.arange(float(len(domain))).reshape(domain.shape)
+    if group.degree > 1:
+        r = domain.group.generators[-1 if group.family == "cyclic" else -2]
+        turned = x.flip(-1, -2) if group.degree == 2 else torch.rot90(x, dims=(-2, -1))
+        assert torch.equal(SignalSpace(domain).act(r, x), turned)
+
+
+def test_sides_that_a_turn_would_swap_are_refused_and_resized_to_none():
+    for make, sides in ((square_grid, (4, 6)), (cubic_grid, (3, 4, 5)), (torus, (4, 6))):
+        with pytest.raises(ValueError, match="off the grid"):
+            make(sides, cyclic(4))
+    assert square_grid(4, cyclic(4)).resize((2, 3)) is None and square_grid(4, cyclic(2)).resize(
+        (2, 3)
+    ).shape == (2, 3)
+    assert torus((6, 9)).resize((2, 3)) is None and torus((6, 12)).resize((3, 6)).shape == (3, 6)
+    assert (
+        torus((6, 12)).resize((6, 6)) is None
+    )  # what shrinks one side alone is no smaller torus of the kind
+    with pytest.raises(ValueError, match=r"n: got \(4, 6, 8\); give one side, or 2"):
+        square_grid((4, 6, 8))
+
+
+def explicit(n, group):
+    """The group of a torus, closed from permutations as any other."""
+    grid = square_grid(n, group)
+    turns = [g for g in grid.group.generators if g != grid.group.identity]
+    u = np.arange(n * n).reshape(n, n)
+    moves = [np.roll(u, -1, axis=1).ravel(), np.roll(u, -1, axis=0).ravel()]
+    return Group([*moves, *grid.permutation[turns]], names=["x", "y", *(grid.group.labels[g] for g in turns)])
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+@pytest.mark.parametrize(
+    "group", [cyclic(1), cyclic(2), cyclic(4), dihedral(1), dihedral(2), dihedral(4)], ids=repr
+)
+def test_a_torus_computes_what_closing_its_permutations_lists(n, group):
+    computed, listed = torus(n, group).group, explicit(n, group)
+    assert computed == listed and listed == computed and computed.generators == listed.generators
+    assert computed.labels == listed.labels and computed._words == listed._words
+    assert np.array_equal(computed.product, listed.product) and np.array_equal(
+        computed.inverse, listed.inverse
+    )
+    assert computed.times(len(listed) - 1, n) == listed.times(len(listed) - 1, n)
+    rows = Rows(computed)  # as those of a large one
+    some = np.array([0, len(listed) - 1, n])
+    for key in (
+        1,
+        some,
+        slice(2, 5),
+        (1, 2),
+        (some, some % n),
+        (slice(None), 0),
+        (some, slice(1, 4)),
+        (2, slice(None)),
+    ):
+        assert np.array_equal(rows[key], listed.permutations[key])
+    assert np.array_equal(np.asarray(rows), listed.permutations) and computed != torus(n + 1, group).group
+
+
+def test_of_a_large_torus_nothing_is_listed(rng):
+    domain, x = torus(300, cyclic(4)), torch.rand(300, 300, generator=rng)
+    assert isinstance(domain.permutation, Rows) and len(domain.group) == 360_000
+    moved = SignalSpace(domain).act((2 * 300 + 7) * 300 + 11, x)
+    assert torch.equal(moved, torch.rot90(x, 2).roll((7, 11), (0, 1)))
+    with pytest.raises(ValueError, match="are too many at once"):
+        domain.permutation[:]
+    with pytest.raises(ValueError, match="up to 50,000 are listed"):
+        domain.group.representation([np.eye(1)] * 3)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ([[0, 1, 2], [1, 0, 2], [2, 1, 0]], "permutations: not an action of C₃"),
+        ([[0, 1, 2], [1, 2, 0], [1, 2, 0]], "no action of C₃: row 2, of r²"),
+        ([[0, 1, 2], [1, 1, 0], [2, 0, 1]], "is no permutation"),
+        ([[0, 1, 2], [1, 2, 0]], r"permutation: got shape \(2, 3\)"),
+    ],
+)
+def test_a_table_that_is_no_action_is_refused(table, words):
+    with pytest.raises(ValueError, match=words):
+        Domain("three", cyclic(3), np.arange(3)[:, None], (3,), np.array(table))
+    Domain("three", cyclic(3), np.arange(3)[:, None], (3,), np.array([[0, 1, 2], [1, 2, 0], [2, 0, 1]]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: cyclic(20_000), lambda: dihedral(10_000), lambda: Group([np.roll(np.arange(20_000), 1)]),
+        lambda: regular(torus(30).group), lambda: SignalSpace(torus(120)).matrix(0), lambda: cycle(9_000),
+    ],
+)  # fmt: skip
+def test_sizes_are_refused_before_they_are_allocated(make):
+    tracemalloc.start()  # NumPy tells it what it allocates
+    with pytest.raises(ValueError, match=r"would hold [0-9,]+ numbers"):
+        make()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**30

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gdl_utils"
-LONGEST, ALL = 300, 4_000  # lines that are not blank: of a module, and of all without data and figures
+LONGEST, ALL = 300, 4_500  # lines that are not blank: of a module, and of all without data and figures
 # Each module may import from those before it; those in one group do not know each other.
 ORDER = [
     {"_checks"},
@@ -135,7 +135,7 @@ def test_a_name_that_nobody_uses_is_seen():
         ({"a.py": 301}, ["a.py"]),
         ({"data/b.py": 301}, ["data/b.py"]),
         ({f"{i}.py": 300 for i in range(10)} | {"data/b.py": 1}, []),
-        ({f"{i}.py": 300 for i in range(10)} | {"b.py": 1}, ["all of it"]),
+        ({f"{i}.py": 300 for i in range(15)} | {"b.py": 1}, ["all of it"]),
     ],
 )
 def test_a_long_module_and_a_long_package_are_seen(lines, faults):
@@ -155,3 +155,29 @@ def test_a_long_module_and_a_long_package_are_seen(lines, faults):
 )
 def test_an_import_that_runs_back_is_seen(path, source, faults):
     assert backward_imports({path: source}) == [(path, other) for other in faults]
+
+
+def undescribed(name, thing):
+    """Arguments that a docstring's list of parameters leaves out, and those that have no name of their own."""
+    listed = re.findall(r"^([\w, *]+) : ", inspect.getdoc(thing) or "", re.MULTILINE)
+    described = {word.strip(" *") for line in listed for word in line.split(",")}
+    parameters = inspect.signature(thing).parameters.values()
+    catch_all = [f"{name}: {p}" for p in parameters if p.kind is p.VAR_KEYWORD]
+    return catch_all + [f"{name}: {p.name}" for p in parameters if p.name not in described]
+
+
+def test_every_argument_of_every_public_name_is_described():
+    public = public_names(modules()).items()
+    torchs = {"GroupBatchNorm"}  # whose arguments are those of torch.nn.BatchNorm1d
+    functions = [(name, thing) for name, thing in public if callable(thing) and name not in torchs]
+    assert len(functions) > 60 and [line for pair in functions for line in undescribed(*pair)] == []
+
+
+def test_an_argument_without_a_sentence_is_seen():
+    def half(x, y, **more):
+        """Return half.
+
+        x : float
+        """
+
+    assert undescribed("half", half) == ["half: **more", "half: y", "half: more"]

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, square_grid, strand, torus
-from gdl_utils.equivariance import relative_error
+from gdl_utils.equivariance import assert_equivariant, equivariance_errors, relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
+from gdl_utils.layers import averaged
 from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
 
 
@@ -206,3 +207,51 @@ def test_values_off_the_mask_are_refused(rng):
             complement(group)
     with pytest.raises(ValueError, match="mirror images are known in dihedral and octahedral groups"):
         sign(cyclic(4))
+
+
+def turning(group):
+    return [[[0, -1], [1, 0]]]
+
+
+@pytest.mark.parametrize("g", range(4))
+@pytest.mark.parametrize("fibre", [trivial, regular, turning], ids=["trivial", "regular", "vectors"])
+def test_infinities_and_nan_move_as_any_number_where_entries_only_move(g, fibre):
+    group = cyclic(4)
+    space = SignalSpace(square_grid(2, group), fibre(group))
+    x = torch.zeros(space.shape)
+    x.view(-1)[0], x.view(-1)[1] = torch.inf, torch.nan
+    moved = space.act(g, x)
+    assert moved.isinf().sum() == moved.isnan().sum() == 1
+    assert torch.equal(space.act(group.inverse[g], moved).nan_to_num(7), x.nan_to_num(7))
+
+
+def test_what_moves_nothing_leaves_all_as_it_is_for_any_fibre():
+    c, s = np.cos(np.pi / 2), np.sin(np.pi / 2)
+    skew = np.array([[1, 0.7], [0, 1]])
+    space = SignalSpace(square_grid(2, cyclic(4)), [np.linalg.inv(skew) @ [[c, -s], [s, c]] @ skew])
+    x = torch.full((2, 2, 2), torch.inf)
+    assert torch.equal(space.act(0, x), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.bool])
+def test_a_signal_keeps_its_type_under_autocast_too(dtype):
+    space = SignalSpace(square_grid(2, cyclic(4)), regular(cyclic(4)))
+    x = torch.ones(4, 2, 2, dtype=dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert space.act(1, x).dtype == dtype
+    skewed = SignalSpace(square_grid(2, cyclic(4)), [[[0.0, -2.0], [0.5, 0.0]]])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert skewed.act(1, torch.ones(2, 2, 2)).dtype == torch.float32
+
+
+def test_a_domain_is_taken_as_its_plain_signals():
+    grid, x = square_grid(6, cyclic(4)), torch.randn(1, 1, 6, 6, dtype=torch.float64)
+    assert assert_equivariant(torch.nn.AvgPool2d(3, 1, 1), x, grid, grid) <= 1e-12
+    assert assert_equivariant(lambda x: x.sum(), x, grid) <= 1e-12
+    assert set(equivariance_errors(lambda x: x.cumsum(-1), x, grid, grid)) == {0, 1, 2, 3}
+    with pytest.raises(TypeError, match="space_in: got Group; give a SignalSpace, or a Domain"):
+        equivariance_errors(torch.abs, x, cyclic(4))
+    with pytest.raises(TypeError, match="space: got int; give a SignalSpace"):
+        averaged(torch.nn.Identity(), 3)
+    with pytest.raises(TypeError, match="domain: got Group"):
+        SignalSpace(cyclic(4))

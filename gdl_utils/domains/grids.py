@@ -59,8 +59,17 @@ def cubic_grid(
 ) -> Domain:
     """Return the n × n × n grid, which a group turns and mirrors about its centre.
 
-    Parameters and errors are those of ``square_grid``, but that three sides may be given. It knows O and O_h, and the groups that ``square_grid`` knows, which move
-    rows and columns and leave the depth alone; ``matrices`` act on (depth, row, column), and the ``shape`` is (depth, height, width).
+    It knows O and O_h, and the groups that ``square_grid`` knows, which move rows and columns and leave the depth alone.
+    Errors are those of ``square_grid``, and the ``shape`` is (depth, height, width).
+
+    Parameters
+    ----------
+    n : int or (int, int, int)
+        Side of the grid, or depth, height and width.
+    group : Group, optional
+        One that it knows, or any together with ``matrices``; by default C_1, which moves nothing.
+    matrices : sequence of int arrays of shape (3, 3), optional
+        What each generator does to (depth, row, column), measured from the centre.
 
     Examples
     --------
@@ -74,8 +83,16 @@ def cubic_grid(
 def strand(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
     """Return n positions in a row, such as those of a piece of DNA, which C_2 reads backwards.
 
-    Parameters and errors are those of ``square_grid``. It knows C_1 and C_2; ``matrices`` are [[1]] or [[-1]], and the ``shape``
-    is (n,).
+    It knows C_1 and C_2. Errors are those of ``square_grid``, and the ``shape`` is (n,).
+
+    Parameters
+    ----------
+    n : int
+        How many positions.
+    group : Group, optional
+        One that it knows, or any together with ``matrices``; by default C_1, which moves nothing.
+    matrices : sequence of [[1]] or [[-1]], optional
+        Whether each generator reads the row backwards.
 
     Examples
     --------
@@ -93,9 +110,17 @@ def hexagonal_grid(
     A point has axial coordinates (q, r), both from -(n-1)/2 to (n-1)/2, and lies in the hexagon if q + r does so too. A sixth
     of a turn takes (q, r) to (-r, q + r), a mirror to (r, q). In a tensor q counts rows and r columns, and two corners are empty.
 
-    Parameters and errors are those of ``square_grid``, but that the width n is odd; the 7 points of ``hexagonal_grid(3)`` are a
-    point and its neighbours. It knows C_1, C_2, C_3 and C_6, D_1, D_2, D_3 and D_6; ``matrices`` act on (q, r). The ``shape`` is
-    (n, n), and the ``mask`` says which of its entries are the (3n² + 1)/4 points.
+    It knows C_1, C_2, C_3 and C_6, D_1, D_2, D_3 and D_6. Errors are those of ``square_grid``. The ``shape`` is (n, n), and the
+    ``mask`` says which of its entries are the (3n² + 1)/4 points.
+
+    Parameters
+    ----------
+    n : int
+        Width of the hexagon, odd; the 7 points of ``hexagonal_grid(3)`` are a point and its neighbours.
+    group : Group, optional
+        One that it knows, or any together with ``matrices``; by default C_1, which moves nothing.
+    matrices : sequence of int arrays of shape (2, 2), optional
+        What each generator does to (q, r).
 
     Examples
     --------

@@ -39,7 +39,14 @@ def nodes(n: int, group: Group | None = None) -> Domain:
 def pairs(n: int, group: Group | None = None) -> Domain:
     """Return the ordered pairs of n nodes: an adjacency matrix is a signal on them, and (i, j) goes to (g·i, g·j).
 
-    Parameters, errors and group are those of ``nodes``; the ``shape`` is (n, n).
+    Errors are those of ``nodes``; the ``shape`` is (n, n).
+
+    Parameters
+    ----------
+    n : int
+        How many nodes.
+    group : Group, optional
+        A group of permutations of n things; by default all of them, S_n (n up to 8).
 
     Examples
     --------

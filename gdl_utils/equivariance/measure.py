@@ -130,8 +130,16 @@ def assert_equivariant(
 
     Parameters
     ----------
-    function, x, space_in, space_out, elements
-        As for ``equivariance_errors``.
+    function : callable
+        From signals of ``space_in`` to signals of ``space_out``.
+    x : tensor
+        A signal of ``space_in``, or a stack of them.
+    space_in : SignalSpace or Domain
+        Says how the group acts on the input; a domain means its plain signals.
+    space_out : SignalSpace or Domain, optional
+        Says how it acts on the output; left out, invariance is checked.
+    elements : iterable of int, optional
+        The elements to try; by default all.
     bound : float, optional
         Largest relative error allowed; by default 1e-12 in float64 and 1e-5 in float32.
 
@@ -173,6 +181,13 @@ def assert_equivariant(
 
 def relative_error(y: torch.Tensor, wanted: torch.Tensor) -> float:
     """Return ``|y - wanted| / |wanted|``, in the Euclidean norm.
+
+    Parameters
+    ----------
+    y : tensor
+        What was computed.
+    wanted : tensor of the same shape
+        What it should be; not zero.
 
     Raises
     ------

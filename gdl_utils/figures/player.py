@@ -140,7 +140,16 @@ class Player:
 def polygon(loops: Sequence[ArrayLike], role: str, *, filled: float = 0.0, dashed: bool = False) -> str:
     """Return closed outlines as one mark for a player; an outline inside another makes a hole.
 
-    Each loop has shape (n, 2): points (x, y), y downwards. ``filled`` is the opacity of the inside, 0 to 1.
+    Parameters
+    ----------
+    loops : sequence of arrays of shape (n, 2)
+        Points (x, y) of each outline, y downwards.
+    role : str
+        One of the book's roles, such as ``"signal"``, or ``"ink"``.
+    filled : float
+        Opacity of the inside, 0 to 1.
+    dashed : bool
+        Whether the line is.
     """
     path = "".join("M" + "L".join(f"{_short(x)} {_short(y)}" for x, y in loop) + "Z" for loop in loops)
     dash = ' stroke-dasharray="5 3"' if dashed else ""
@@ -148,7 +157,21 @@ def polygon(loops: Sequence[ArrayLike], role: str, *, filled: float = 0.0, dashe
 
 
 def segment(start: ArrayLike, end: ArrayLike, role: str, *, width: float = 2, dashed: bool = False) -> str:
-    """Return a straight line between two points (x, y), as a mark for a player."""
+    """Return a straight line, as a mark for a player.
+
+    Parameters
+    ----------
+    start : (float, float)
+        Where it begins, (x, y), y downwards.
+    end : (float, float)
+        Where it ends.
+    role : str
+        One of the book's roles, such as ``"signal"``, or ``"ink"``.
+    width : float
+        Width of the line.
+    dashed : bool
+        Whether it is.
+    """
     (x1, y1), (x2, y2) = start, end
     dash = ' stroke-dasharray="5 3"' if dashed else ""
     return (
@@ -158,9 +181,20 @@ def segment(start: ArrayLike, end: ArrayLike, role: str, *, width: float = 2, da
 
 
 def pixels(image: ArrayLike, corner: ArrayLike, side: float, role: str = "ink", *, levels: int = 8) -> str:
-    """Return an image of shape (n, n) with values from 0 to 1 as a mark for a player: one path for each shade.
+    """Return an image as a mark for a player: one path for each shade; paper shows through where it is 0.
 
-    ``corner`` is the top left (x, y) and ``side`` the width of one pixel; paper shows through where the image is 0.
+    Parameters
+    ----------
+    image : array of shape (height, width)
+        Values from 0 to 1.
+    corner : (float, float)
+        Its top left, (x, y).
+    side : float
+        Width of a pixel.
+    role : str
+        One of the book's roles, such as ``"signal"``, or ``"ink"``.
+    levels : int
+        How many shades, paper among them.
     """
     shade = np.floor(np.clip(np.asarray(image), 0, 1) * (levels - 1) + 0.5 - 1e-9).astype(int)
     marks = []
@@ -177,7 +211,17 @@ def pixels(image: ArrayLike, corner: ArrayLike, side: float, role: str = "ink", 
 
 
 def text(position: ArrayLike, words: str, *, anchor: str = "middle") -> str:
-    """Return words at a point (x, y), as a mark for a player; ``anchor`` is ``start``, ``middle`` or ``end``."""
+    """Return words, as a mark for a player.
+
+    Parameters
+    ----------
+    position : (float, float)
+        Where they stand, (x, y).
+    words : str
+        What they say.
+    anchor : str
+        What of them stands there: ``"start"``, ``"middle"`` or ``"end"``.
+    """
     return f'<text x="{_short(position[0])}" y="{_short(position[1])}" text-anchor="{anchor}">{escape(words)}</text>'
 
 

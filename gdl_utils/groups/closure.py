@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 
 from gdl_utils._checks import check_size
 
+MAX_TABLE = 2**25  # entries of all permutations, 256 MiB; closing them takes three times as much
 MAX_ELEMENTS = 50_000  # beyond this, listing the elements is a mistake more often than a wish
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -22,11 +23,8 @@ def close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...
                 new = representative[generators[t]]
                 if new.tobytes() in seen:
                     continue
-                check_size(
-                    "generators",
-                    (len(elements) + len(subgroup)) * len(identity),
-                    "the table of their products",
-                )
+                entries = (len(elements) + len(subgroup)) * len(identity)
+                check_size("generators", entries, "the table of their products", MAX_TABLE)
                 representatives.append((new, (*word, t)))
                 coset = subgroup[:, new]  # h·new for every h of the subgroup
                 elements.extend(coset)

@@ -61,7 +61,7 @@ class Group:
         If a generator does not hold integers.
     ValueError
         If there is no generator, a generator is no permutation, they act on different numbers of points, names are
-        missing or not unique, or the group has more than 50,000 elements, or its table more than 67 million entries.
+        missing or not unique, or the group has more than 50,000 elements, or its table more than 33 million entries.
 
     Examples
     --------

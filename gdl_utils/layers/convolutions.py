@@ -125,6 +125,7 @@ class LiftingConv(nn.Module):
             torch.empty(out_channels, in_channels // groups, self.fibre.size, len(domain), **like)
         )
         self.bias = nn.Parameter(torch.empty(out_channels, **like)) if bias else None
+        self._kept = None
         self._place()
         self.reset_parameters()
 
@@ -156,9 +157,8 @@ class LiftingConv(nn.Module):
         if how.padding_mode != "zeros" and any(padding):
             both = [p for p in reversed(padding) for _ in range(2)]  # torch's order: the last axis first
             x, padding = nn.functional.pad(x, both, mode=how.padding_mode), 0
-        convolve = FUNCTION[self.dimensions]
-        y = convolve(x, self.expand(), self._repeated_bias(), how.stride, padding, how.dilation, self.groups)
-        return y.unflatten(1, (self.out_channels, len(self.group)))
+        y = FUNCTION[self.dimensions](x, *self._filters(), how.stride, padding, how.dilation, self.groups)
+        return y.view(y.shape[0], self.out_channels, len(self.group), *y.shape[2:])
 
     def to_conv(self) -> nn.Module:
         """Return the plain ``nn.ConvNd`` that this layer equals, for deployment; it no longer follows the layer's weights.
@@ -196,6 +196,20 @@ class LiftingConv(nn.Module):
         super()._apply(fn, recurse)
         self._place()
         return self
+
+    def _filters(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return filters and bias for all of the group: in evaluation on a CPU those of the last call, if the weights are."""
+        keep = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+        if not keep or self.weight.device.type != "cpu" or not isinstance(self.weight, nn.Parameter):
+            return self.expand(), self._repeated_bias()
+        now = [self.weight] if self.bias is None else [self.weight, self.bias]
+        # Compared by value: whatever changes a weight, by whatever way, is seen.
+        if self._kept is None or not all(map(torch.equal, now, self._kept[0])):
+            self._kept = [t.detach().clone() for t in now], (self.expand(), self._repeated_bias())
+        return self._kept[1]
+
+    def __getstate__(self):
+        return self.__dict__ | {"_kept": None}
 
     def _repeated_bias(self) -> torch.Tensor | None:
         return None if self.bias is None else self.bias.repeat_interleave(len(self.group))
@@ -255,8 +269,19 @@ class LiftingConv(nn.Module):
 class GroupConv(LiftingConv):
     """Convolve a signal on the group with a filter on the group: the layer for everything after the lift.
 
-    The same as ``LiftingConv``, whose parameters, attributes, errors and warnings it has, but that values carry the group
-    axis already: the fibre is by default ``regular(domain.group)``. The filters reach over all of that axis.
+    The same as ``LiftingConv``, whose attributes, errors and warnings it has, but that values carry the group axis already. The
+    filters reach over all of that axis.
+
+    Parameters
+    ----------
+    domain : Domain
+        The kernel's points and the group.
+    in_channels, out_channels : int
+        Number of lifted signals that come in, and of filters.
+    fibre : Fibre, or sequence of matrices, optional
+        How the group acts on a value of the input; by default ``regular(domain.group)``.
+    stride, padding, dilation, groups, padding_mode, bias, device, dtype : optional
+        As for ``LiftingConv``.
 
     Takes ``(batch, in_channels, |G|, *space)`` and gives ``(batch, out_channels, |G|, *space)``.
 
@@ -269,10 +294,28 @@ class GroupConv(LiftingConv):
     torch.Size([2, 16, 4, 26, 26])
     """
 
-    def __init__(self, domain: Domain, in_channels: int, out_channels: int, *, fibre=None, **options):
+    def __init__(
+        self,
+        domain: Domain,
+        in_channels: int,
+        out_channels: int,
+        *,
+        fibre: Fibre | Sequence[ArrayLike] | None = None,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        padding_mode: str = "zeros",
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
         if fibre is None and isinstance(domain, Domain):
             fibre = regular(domain.group)
-        super().__init__(domain, in_channels, out_channels, fibre=fibre, **options)
+        super().__init__(
+            domain, in_channels, out_channels, fibre=fibre, stride=stride, padding=padding, dilation=dilation,
+            groups=groups, padding_mode=padding_mode, bias=bias, device=device, dtype=dtype,
+        )  # fmt: skip
 
 
 def _expansion(domain: Domain, fibre: Fibre, in_channels: int) -> tuple[np.ndarray, np.ndarray | None]:

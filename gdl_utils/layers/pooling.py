@@ -189,6 +189,9 @@ class HexagonMask(nn.Module):
             [1., 1., 0.]])
     """
 
+    def __init__(self):  # torch's own takes anything
+        super().__init__()
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mask."""
         if x.ndim < 2 or x.shape[-2] != x.shape[-1] or x.shape[-1] % 2 == 0:
@@ -277,6 +280,9 @@ class PolyphasePool(nn.Module):
     tensor([[0., 5.],
             [0., 0.]])
     """
+
+    def __init__(self):  # torch's own takes anything
+        super().__init__()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Choose, and halve."""
