@@ -28,13 +28,9 @@ class Adjacency:
 
     Attributes
     ----------
-    edge_index, weight : tensor
-        Copies, as what is given is copied: whatever is done to them, the matrix stays as it is.
     n : int
     dtype : torch.dtype
         Of ``weight`` and ``dense()``: the given weights', if they are floats, else torch's default.
-    device : torch.device
-        That of edge_index; x must be there too.
 
     Raises
     ------
@@ -124,12 +120,12 @@ class Adjacency:
 
     @property
     def device(self) -> torch.device:
-        """Where it multiplies."""
+        """Where it multiplies, that of the edges; x must be there too."""
         return self._rows[torch.float32][0][0].device
 
     @property
     def edge_index(self) -> torch.Tensor:
-        """The edges, (2, E): a copy."""
+        """The edges, (2, E): a copy, so that the matrix stays as it is whatever is done to it."""
         return self._edges.to(self.device, copy=True)
 
     @property

@@ -283,6 +283,8 @@ class GroupConv(LiftingConv):
     stride, padding, dilation, groups, padding_mode, bias, device, dtype : optional
         As for ``LiftingConv``.
 
+    Notes
+    -----
     Takes ``(batch, in_channels, |G|, *space)`` and gives ``(batch, out_channels, |G|, *space)``.
 
     Examples

@@ -24,9 +24,6 @@ class EquivariantLinear(nn.Module):
 
     Attributes
     ----------
-    basis : tensor of shape (dim, n_out, n_in)
-        A copy, as exact as it was given.
-    bias_basis : tensor of shape (dim, n_out), or None
     weight : parameter of shape (out_channels, in_channels, dim)
     bias : parameter of shape (out_channels, dim), or None
 
@@ -99,12 +96,12 @@ class EquivariantLinear(nn.Module):
 
     @property
     def basis(self) -> torch.Tensor:
-        """The maps that are combined: a copy."""
+        """The maps that are combined, (dim, n_out, n_in): a copy, as exact as it was given."""
         return self._exact["basis"].clone()
 
     @property
     def bias_basis(self) -> torch.Tensor | None:
-        """The vectors that make the bias, or None: a copy."""
+        """The vectors that make the bias, (dim, n_out), or None: a copy."""
         return self._exact["bias_basis"].clone() if "bias_basis" in self._exact else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -123,7 +123,7 @@ class spatial(nn.Module):  # it reads as a verb: spatial(nn.AvgPool2d(2))
     Parameters
     ----------
     module : nn.Module
-        From ``(batch, channels·|G|, *space)`` to so many channels, or to another multiple of |G|.
+        From ``(batch, channels·|G|, *space)`` to so many channels, or to another multiple of ``|G|``.
 
     Raises
     ------
