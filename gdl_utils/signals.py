@@ -178,6 +178,16 @@ class SignalSpace:
         # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it. Of a large torus one row at a time.
         listed = isinstance(domain.permutation, np.ndarray)
         self._source = torch.from_numpy(np.argsort(domain.permutation, axis=1)) if listed else None
+        # Where each entry of the fibre comes from and what it is multiplied by, if each comes from a single one.
+        single = (np.count_nonzero(fibre.matrices, axis=2) == 1).all()
+        self._entry = torch.from_numpy((fibre.matrices != 0).argmax(axis=2)) if single else None
+        factors = fibre.matrices.sum(axis=2)
+        whole = single and np.isin(factors, (-1, 1)).all()
+        self._signs = (
+            None
+            if whole and (factors == 1).all()
+            else torch.from_numpy(factors.astype("i1" if whole else float))
+        )
         # The points' places in the flat tensor, where some of its entries are none.
         self._places = None if domain.mask.all() else torch.from_numpy(np.flatnonzero(domain.mask))
 
@@ -215,30 +225,21 @@ class SignalSpace:
 
     def _mix_fibre(self, g: int, x: torch.Tensor) -> torch.Tensor:
         """Apply ρ(g) to the axis of the fibre."""
-        matrix, axis = self.fibre.matrices[g], x.ndim - len(self.shape)
-        if (
-            not x.dtype.is_floating_point
-            and not x.dtype.is_complex
-            and (not x.dtype.is_signed or (matrix % 1).any())
-            and not np.isin(matrix, (0, 1)).all()
-        ):
+        axis = x.ndim - len(self.shape)
+        if g == self.group.identity:  # what moves nothing leaves all as it is
+            return x
+        numbers = x.dtype.is_floating_point or x.dtype.is_complex
+        if not (numbers or self._signs is None or (self._signs.dtype == torch.int8 and x.dtype.is_signed)):
             raise TypeError(f"x: got {x.dtype}; the {self.fibre.name} fibre needs floating-point numbers")
-        if np.count_nonzero(matrix) == len(
-            matrix
-        ):  # entries move and change their size, and none meets another
-            where = torch.from_numpy(matrix.nonzero()[1]).to(x.device)
-            moved, factors = x.index_select(axis, where), matrix[matrix != 0]
-            if (factors == 1).all():
+        if self._entry is not None:  # entries move and change their size, and none meets another
+            moved = x.index_select(axis, self._entry[g].to(x.device))
+            if self._signs is None:
                 return moved
-            factors = torch.as_tensor(factors, dtype=x.dtype, device=x.device)
-            return moved * factors.reshape(-1, *(1,) * len(self.domain.shape))
-        rho = torch.as_tensor(matrix, dtype=x.dtype, device=x.device)
+            return moved * self._signs[g].to(x).reshape(-1, *(1,) * len(self.domain.shape))
+        rho = torch.as_tensor(self.fibre.matrices[g], dtype=x.dtype, device=x.device)
         # What moves a signal is no layer: it keeps the type under autocast too.
-        with (
-            torch.autocast(x.device.type, enabled=False)
-            if torch.is_autocast_enabled(x.device.type)
-            else nullcontext()
-        ):
+        under_autocast = torch.is_autocast_enabled(x.device.type)
+        with torch.autocast(x.device.type, enabled=False) if under_autocast else nullcontext():
             return torch.tensordot(rho, x, dims=([1], [axis])).movedim(0, axis)
 
     def _move_points(self, g: int, flat: torch.Tensor) -> torch.Tensor:
@@ -251,7 +252,8 @@ class SignalSpace:
             return flat.index_select(-1, source)
         places = self._places.to(flat.device)
         on_points = flat.index_select(-1, places)
-        if torch.count_nonzero(flat) != torch.count_nonzero(on_points):
+        seen = not (torch.compiler.is_compiling() or flat.is_meta)  # values can be looked at
+        if seen and torch.count_nonzero(flat) != torch.count_nonzero(on_points):
             raise ValueError(
                 f"x: is not 0 outside of the {self.domain.name}'s mask; multiply it by torch.from_numpy(domain.mask) first"
             )

@@ -90,6 +90,10 @@ def fit(
     parameters = list(model.parameters())
     if not parameters:
         raise ValueError(f"model: {type(model).__name__} has no parameters, so there is nothing to train")
+    if not any(p.requires_grad for p in parameters):
+        raise ValueError(
+            f"model: {type(model).__name__} is frozen; none of its parameters asks for a gradient"
+        )
     if any(nn.parameter.is_lazy(p) for p in parameters):
         raise ValueError(
             f"model: {type(model).__name__} has lazy layers without a shape yet; show it one batch first"
@@ -194,6 +198,10 @@ def accuracy(model: Callable, x: torch.Tensor, label: torch.Tensor) -> float:
             )
         if not scores.isfinite().all():
             raise ValueError("model: gives scores that are not finite")
+        if wanted.min() < 0 or wanted.max() >= scores.shape[1]:
+            raise ValueError(
+                f"label: has {int(wanted.min())} to {int(wanted.max())}; the scores are of classes 0 to {scores.shape[1] - 1}"
+            )
         right += int((scores.argmax(1) == wanted).sum())
     return right / len(label)
 

@@ -12,7 +12,17 @@ from torch import nn
 from gdl_utils.domains import cubic_grid, cycle, nodes, square_grid, strand, torus
 from gdl_utils.equivariance import audit
 from gdl_utils.groups import cyclic, dihedral
-from gdl_utils.layers import Adjacency, EGNNLayer, GraphConv, GroupConv, LiftingConv, SetAttention, SetLinear
+from gdl_utils.layers import (
+    Adjacency,
+    EGNNLayer,
+    GraphConv,
+    GroupConv,
+    GroupPool,
+    LiftingConv,
+    SetAttention,
+    SetLinear,
+    averaged,
+)
 from gdl_utils.signals import SignalSpace, complement
 
 C4 = cyclic(4)
@@ -267,3 +277,149 @@ def test_what_a_stride_leaves_of_a_cycle_is_followed(stride, rng):
     x = torch.randn(2, 1, 12, dtype=torch.float64, generator=rng)
     report = audit(nn.Conv1d(1, 2, 3, stride, 1, padding_mode="circular").double(), x, cycle(12))
     assert report.lost_at is None and report.rows[0].elements == 12 // stride
+
+
+def cornered(x):
+    x = x.clone()
+    x[0, 0, 0, 0], x[0, 0, 0, -1] = 9, 0
+    return x
+
+
+def test_the_last_loss_is_shown_wherever_it_is(x):
+    assert audit(nn.Sequential(nn.AvgPool2d((2, 1))), x[..., :6, :6], C4).lost_at == "output"
+    strided = nn.Conv2d(1, 2, 3, 2, 1, **ROUND)
+    picked = nn.Sequential(strided, nn.AdaptiveMaxPool2d(1)).double()
+    assert audit(picked, torch.randn(1, 1, 9, 9, dtype=torch.float64), torus(9)).lost_at is not None
+    alike = lambda m, x: (
+        m["a"](x) if x[0, 0, 0, 0] > x[0, 0, 0, -1] else m["a"](x).flip(-1) * 2
+    )  # the same calls
+    assert audit(Model(alike, a=nn.ReLU()), cornered(x), C4).lost_at == "output"
+
+
+def test_a_part_that_is_called_model_hides_nothing(x):
+    class Wrapped(nn.Module):
+        def __init__(self, step):
+            super().__init__()
+            self.model, self.step = nn.Sequential(nn.AvgPool2d(3, 1, 1), nn.ReLU()), step
+
+        def forward(self, x):
+            return self.step(self.model(x))
+
+    assert audit(Wrapped(lambda y: y.cumsum(-1)), x, C4).lost_at == "output"
+    assert audit(Wrapped(lambda y: 2 * y), x, C4).lost_at is None
+
+
+def test_an_output_whose_shape_depends_on_where_x_lies_is_lost(x):
+    cut = Model(lambda m, x: x[..., : 3 + int(x[0, 0, 0, 0] > x[0, 0, 0, -1])])
+    assert audit(cut, cornered(x), C4).lost_at == "output" or audit(cut, cornered(x), C4).lost_at == "model"
+    count = Model(
+        lambda m, x: x[..., : 3 + int(x.sum() > 1e9)].amax((2, 3))
+    )  # of a shape that is always the same
+    assert audit(count, cornered(x), C4).lost_at is not None
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda y: torch.distributions.Normal(y, 1.0),
+        lambda y: y.numpy(),
+        lambda y: {y},
+        lambda y: y.sum().item(),
+        lambda y: None,
+    ],
+)
+def test_an_output_that_cannot_be_looked_into_is_refused(wrap, x):
+    with pytest.raises(TypeError, match="model: puts out no tensor that the audit can find"):
+        audit(Model(lambda m, x: wrap(m["a"](x).cumsum(-1)), a=nn.AvgPool2d(3, 1, 1)), x, C4)
+    with pytest.raises(TypeError, match=r"of layout torch.sparse_coo"):
+        audit(Model(lambda m, x: x.to_sparse()), x, C4)
+    with pytest.raises(TypeError, match="model: got function"):
+        audit(lambda x: x, x, C4)
+
+
+def test_an_output_that_is_zero_for_one_input_alone_is_not_constant(x):
+    compare = Model(lambda m, x: torch.relu(x[:, :, 0, -1] - x[:, :, 0, 0]))
+    assert audit(compare, cornered(x.abs()), C4).lost_at is not None
+
+
+def test_what_is_restored_later_is_no_loss(x):
+    """An average over the group, a network for a larger group: layers within are read wrongly, the output holds."""
+    plain = nn.Conv2d(1, 1, 3, padding=1).double()
+    space = SignalSpace(square_grid(7, C4))
+    report = audit(averaged(plain, space, space), x, C4)
+    assert report.lost_at is None and report.output_holds
+    by_hand = Model(lambda m, x: sum(m["net"](x.rot90(k, (2, 3))).mean((2, 3)) for k in range(4)), net=plain)
+    assert audit(by_hand, x, C4).lost_at is None and "restored later" in str(audit(by_hand, x, C4))
+    three = Model(lambda m, x: sum(m["net"](x.rot90(k, (2, 3))).amax((2, 3)) for k in range(3)), net=plain)
+    assert audit(three, x, C4).lost_at is not None  # the control
+    larger = nn.Sequential(LiftingConv(square_grid(3, C4), 1, 3), GroupPool(), nn.Flatten(2)).double()
+    assert audit(larger, x, cyclic(2)).lost_at is None
+
+
+def test_points_that_are_folded_into_the_batch_are_no_loss(rng):
+    def forward(m, x):
+        flat = m["l"](x).flatten(0, 1)
+        return m["bn"](flat).relu().unflatten(0, x.shape[:2]).sum(1)
+
+    x = torch.randn(2, 5, 3, dtype=torch.float64, generator=rng)
+    folded = Model(forward, l=nn.Linear(3, 8), bn=nn.BatchNorm1d(8)).double()
+    assert audit(folded, x, nodes(5)).lost_at is None
+    broken = Model(lambda m, x: forward(m, x.cumsum(1)), l=nn.Linear(3, 8), bn=nn.BatchNorm1d(8)).double()
+    assert audit(broken, x, nodes(5)).lost_at is not None
+
+
+def test_maps_of_attention_with_a_class_token_are_pairs(rng):
+    attention, patches = nn.MultiheadAttention(16, 4, batch_first=True), nn.Conv2d(1, 16, 4, 4)
+
+    def forward(m, x):
+        tokens = m["p"](x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([torch.ones_like(tokens[:, :1]), tokens], 1)
+        return m["a"](tokens, tokens, tokens)
+
+    model = Model(forward, p=patches, a=attention).double()
+    report = audit(model, torch.randn(2, 1, 16, 16, dtype=torch.float64, generator=rng), torus(16))
+    assert report.lost_at is None and "in pairs" in report.rows[-1].reading
+
+
+def test_what_stands_beside_the_features_moves_along(rng):
+    h, places = torch.randn(5, 4, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
+    heard = torch.rand(5, 5, generator=rng) > 0.4
+    assert audit(EGNNLayer(4).double(), {"h": h, "x": places, "neighbours": heard}, nodes(5)).lost_at is None
+    mask = torch.tensor([1, 1, 1, 0, 0]).bool()
+    masked = Model(lambda m, x, mask: m["l"](x, mask=mask), l=SetLinear(4, 3)).double()
+    assert audit(masked, {"x": h, "mask": mask}, nodes(5)).lost_at is None
+    fixed = Model(lambda m, x: m["l"](x, mask=mask), l=SetLinear(4, 3)).double()
+    assert audit(fixed, h, nodes(5)).lost_at is not None
+    dense = torch.rand(5, 5, dtype=torch.float64, generator=rng)
+    gcn = Model(lambda m, x, A: A.sum(1, keepdim=True) * (A @ m["l"](x)), l=nn.Linear(4, 3)).double()
+    assert audit(gcn, (h, dense), nodes(5)).lost_at is None
+    with pytest.raises(ValueError, match="an edge list does not move along, give an Adjacency"):
+        audit(gcn, (h, torch.tensor([[0, 1, 2], [1, 2, 3]])), nodes(5))
+
+
+def test_a_torus_that_is_made_larger_keeps_its_shifts(rng):
+    x = torch.randn(2, 2, 8, 8, dtype=torch.float64, generator=rng)
+    up = nn.Upsample(scale_factor=2)
+    assert (
+        audit(nn.Sequential(up, nn.Conv2d(2, 2, 3, padding=1, **ROUND)).double(), x, torus(8)).lost_at is None
+    )
+    assert audit(nn.Sequential(up, nn.Conv2d(2, 2, 3, padding=1)).double(), x, torus(8)).lost_at == "1"
+    shuffle = nn.Sequential(nn.Conv2d(2, 8, 1), nn.PixelShuffle(2), nn.AvgPool2d(2)).double()
+    assert audit(shuffle, x, torus(8)).lost_at is None
+    uneven = nn.Conv2d(2, 2, 3, (2, 1), 1, **ROUND).double()
+    assert audit(nn.Sequential(uneven, nn.Flatten()), x, torus(8)).lost_at is None
+
+
+def test_buffers_and_random_numbers_are_left_as_they_were(x):
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("n", torch.zeros(1, dtype=torch.float64))
+
+        def forward(self, x):
+            self.n += 1
+            return x * 2 + 0 * torch.rand(1)
+
+    model, state = Counts(), torch.get_rng_state()
+    assert audit(model, x, C4).lost_at is None
+    assert model.n == 0 and torch.equal(torch.get_rng_state(), state)

@@ -521,7 +521,7 @@ def test_a_flattened_input_is_read_as_what_it_was_before():
 
 
 def test_a_model_without_tensors_is_refused():
-    with pytest.raises(ValueError, match="model: puts out no tensor"):
+    with pytest.raises(TypeError, match="model: puts out no tensor that the audit can find, but str"):
         audit(Wordy(), torch.randn(2, 1, 6, 6), cyclic(4))
 
 

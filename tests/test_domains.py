@@ -309,9 +309,8 @@ def test_sides_that_a_turn_would_swap_are_refused_and_resized_to_none():
         (2, 3)
     ).shape == (2, 3)
     assert torus((6, 9)).resize((2, 3)) is None and torus((6, 12)).resize((3, 6)).shape == (3, 6)
-    assert (
-        torus((6, 12)).resize((6, 6)) is None
-    )  # what shrinks one side alone is no smaller torus of the kind
+    assert torus((6, 12)).resize((6, 6)).shape == (6, 6) and torus(6, cyclic(4)).resize((6, 3)) is None
+    assert torus(6, cyclic(4)).resize(12).shape == (12, 12)  # what is made larger keeps its shifts
     with pytest.raises(ValueError, match=r"n: got \(4, 6, 8\); give one side, or 2"):
         square_grid((4, 6, 8))
 

@@ -464,3 +464,23 @@ def test_weights_are_made_where_and_as_they_are_asked_for():
         EGNNLayer(2, device="meta", dtype=torch.half),
     ):
         assert {(p.device.type, p.dtype) for p in layer.parameters()} == {("meta", torch.half)}
+
+
+def test_second_derivatives_forwards_and_guards_of_size():
+    A = Adjacency([[0, 1, 1], [1, 0, 1]], 2)
+    H = torch.func.hessian(lambda x: (A @ x).square().sum())(torch.ones(2, 1, dtype=torch.float64))
+    dense = A.to(torch.float64).dense()
+    assert torch.allclose(H.reshape(2, 2), 2 * dense.T @ dense)
+    with pytest.raises(ValueError, match="n: the rows of the matrix would hold"):
+        Adjacency([[0], [1]], 10**10)
+
+
+def test_who_is_not_heard_may_be_infinitely_far():
+    layer, h = EGNNLayer(2).double(), torch.randn(3, 2, dtype=torch.float64)
+    x = torch.randn(3, 3, dtype=torch.float64)
+    x[2] = 1e200
+    x.requires_grad_()
+    heard = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]]).bool()
+    moved = layer(h, x, neighbours=heard)[1]
+    moved[:2].sum().backward()
+    assert x.grad[:2].isfinite().all()

@@ -134,3 +134,25 @@ def test_what_no_single_group_explains_is_refused():
     ):
         to_plain(two)
     assert isinstance(to_plain(nn.Linear(2, 2)), nn.Linear)
+
+
+class Half(GroupPool):
+    def forward(self, x):
+        return x.mean(2)
+
+
+class LiftAndRectify(LiftingConv):
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+def test_what_does_something_of_its_own_is_copied():
+    x = torch.randn(2, 1, 9, 9)
+    hooked = LiftingConv(square_grid(3, C4), 1, 2)
+    hooked.register_forward_hook(lambda module, args, output: 2 * output)
+    for model in (
+        nn.Sequential(LiftAndRectify(square_grid(3, C4), 1, 2), GroupPool()),
+        nn.Sequential(LiftingConv(square_grid(3, C4), 1, 2), Half()),
+        nn.Sequential(hooked, GroupPool()),
+    ):
+        assert torch.allclose(to_plain(model)(x), model(x), atol=1e-6)

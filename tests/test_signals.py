@@ -255,3 +255,17 @@ def test_a_domain_is_taken_as_its_plain_signals():
         averaged(torch.nn.Identity(), 3)
     with pytest.raises(TypeError, match="domain: got Group"):
         SignalSpace(cyclic(4))
+
+
+@pytest.mark.parametrize(
+    "fibre", [trivial, regular, sign, turning], ids=["trivial", "regular", "sign", "vectors"]
+)
+def test_acting_is_compiled_as_one_graph(fibre):
+    group = dihedral(4) if fibre is sign else cyclic(4)
+    space = SignalSpace(square_grid(4, group), fibre(group))
+    x = torch.randn(2, *space.shape)
+    act = torch.compile(lambda x: space.act(3, x), backend="eager", fullgraph=True)
+    assert torch.equal(act(x), space.act(3, x))
+    both = averaged(torch.nn.Tanh(), space, space)
+    compiled = torch.compile(both, backend="eager", fullgraph=True)
+    assert torch.allclose(compiled(x), both(x), atol=1e-6)

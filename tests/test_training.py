@@ -332,3 +332,12 @@ def test_a_wrong_type_is_named(call, words):
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call(nn.Linear(3, 1).double())
+
+
+def test_labels_beyond_the_classes_and_a_frozen_model_are_named():
+    x = torch.eye(3)
+    for label in (torch.tensor([0, 1, 3]), torch.tensor([0, -100, 1])):
+        with pytest.raises(ValueError, match=r"label: has .* the scores are of classes 0 to 2"):
+            accuracy(nn.Identity(), x, label)
+    with pytest.raises(ValueError, match="model: Linear is frozen"):
+        fit(nn.Linear(3, 3).requires_grad_(False), cross_entropy, (x, torch.arange(3)), epochs=1)

@@ -1,12 +1,13 @@
 """Grids in one, two and three dimensions, which a group turns and mirrors about their centre."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdl_utils._checks import check_positive
+from gdl_utils._checks import check_positive, check_size
 from gdl_utils.domains.domain import Domain
 from gdl_utils.groups import Group, cyclic
 
@@ -195,16 +196,17 @@ def _grid(
                 "any other needs matrices=, one for each generator"
             )
         matrices = matrices[: len(group.generators)]
+    check_size("n", len(group) * math.prod(shape), "where each element sends each point")
     sides = [np.arange(m) - m // 2 if hexagon else 2 * np.arange(m) - (m - 1) for m in shape]
     points = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, dimensions)
     name = f"{kind} {'×'.join(map(str, shape))}"
     inside = np.abs(points.sum(axis=1)) <= shape[0] // 2 if hexagon else np.ones(len(points), dtype=bool)
-    points = points[inside]
-    permutation = _permute(name, points, group, matrices)
+    points, inside = points[inside], inside.reshape(shape)
+    permutation = _permute(name, points, group, matrices, inside, hexagon)
     resize = partial(
         _other_grid, kind=kind, dimensions=dimensions, group=group, matrices=matrices, hexagon=hexagon
     )
-    return Domain(name, group, points, shape, permutation, inside.reshape(shape), resize)
+    return Domain(name, group, points, shape, permutation, inside, resize)
 
 
 def _other_grid(n: int | Sequence[int], *, dimensions: int, hexagon: bool, **how) -> Domain | None:
@@ -219,21 +221,35 @@ def _other_grid(n: int | Sequence[int], *, dimensions: int, hexagon: bool, **how
     return _grid(n=shape, dimensions=dimensions, hexagon=hexagon, standard=None, known="", **how)
 
 
-def _permute(name: str, points: np.ndarray, group: Group, matrices: Sequence[ArrayLike]) -> np.ndarray:
+def _permute(
+    name: str,
+    points: np.ndarray,
+    group: Group,
+    matrices: Sequence[ArrayLike],
+    inside: np.ndarray,
+    hexagon: bool,
+) -> np.ndarray:
     """Return the permutation table of a linear action on the points, or refuse one that leaves them."""
     rho = group.representation(matrices)
     if rho.shape[1] != points.shape[1]:
         raise ValueError(
             f"matrices: got {rho.shape[1]}×{rho.shape[1]}; points of a {name} have {points.shape[1]} axes"
         )
-    number = {tuple(point): u for u, point in enumerate(points.tolist())}
+    sides = np.array(inside.shape)
+    number = np.full(inside.shape, -1)
+    number[inside] = np.arange(len(points))
+    # Where coordinates begin, and how far one is from the next: they are doubled, but on hexagons.
+    first, step = (-(sides // 2), 1) if hexagon else (1 - sides, 2)
     table = np.empty((len(group), len(points)), dtype=np.int64)
     for g in range(len(group)):
         moved = points @ rho[g].T
-        try:
-            table[g] = [number[tuple(point)] for point in moved.tolist()]
-        except KeyError as lost:
+        place, rest = np.divmod(moved - first, step)
+        off = (place < 0).any(axis=1) | (place >= inside.shape).any(axis=1) | (rest != 0).any(axis=1)
+        table[g] = number[tuple(np.where(off[:, None], 0, place).astype(np.int64).T)]
+        off |= table[g] < 0
+        if off.any():
+            lost = tuple(moved[off.argmax()].tolist())
             raise ValueError(
                 f"group: {group.labels[g]} of {group.name} moves a point of the {name} to {lost}, off the grid"
-            ) from None
+            )
     return table

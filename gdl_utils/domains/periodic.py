@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from gdl_utils._checks import check_positive
+from gdl_utils._checks import check_positive, check_size
 from gdl_utils.domains.domain import Domain
 from gdl_utils.domains.grids import as_sides, hexagonal_matrices, square_grid
 from gdl_utils.groups import Group, cyclic, dihedral
@@ -92,6 +92,7 @@ def torus(n: int | tuple[int, int], group: Group | None = None) -> Domain:
     if min(sides) < 3:
         raise ValueError(f"n: got {n}; a torus has at least 3 points a side")
     group = cyclic(1) if group is None else group
+    check_size("n", 4 * len(group) * sides[0] * sides[1], "what its group needs")
     hexagonal = group.family in ("cyclic", "dihedral") and group.degree in (3, 6)
     if hexagonal and (sides[0] % 2 == 0 or sides[0] != sides[1]):
         raise ValueError(
@@ -103,15 +104,16 @@ def torus(n: int | tuple[int, int], group: Group | None = None) -> Domain:
     both = SpaceGroup(sides, grid.group, grid.permutation, name + (f" ⋊ {grid.group.name}" if turned else ""))
     return Domain(
         f"torus {sides[0]}×{sides[1]}", both, grid.points, sides, both.permutations,
-        resize=partial(_smaller_torus, sides=sides, group=group), point_group=group,
+        resize=partial(_other_torus, sides=sides, group=group), point_group=group,
     )  # fmt: skip
 
 
-def _smaller_torus(m: int | tuple[int, int], *, sides: tuple[int, int], group: Group) -> Domain | None:
-    smaller = as_sides(m, 2)
-    fits = all(n % k == 0 and k >= 3 for n, k in zip(sides, smaller, strict=True))
-    # Sides that shrink unalike may leave the turns.
-    return torus(smaller, group) if fits and sides[0] * smaller[1] == sides[1] * smaller[0] else None
+def _other_torus(m: int | tuple[int, int], *, sides: tuple[int, int], group: Group) -> Domain | None:
+    """Build a torus some of whose shifts are those of another, a smaller one or a larger; None where there is none."""
+    other = as_sides(m, 2)
+    fits = all((n % k == 0 or k % n == 0) and k >= 3 for n, k in zip(sides, other, strict=True))
+    square = group.degree is None or group.degree > 2  # its turns swap the sides
+    return torus(other, group) if fits and (other[0] == other[1] or not square) else None
 
 
 def _hexagonal_torus(n: int, group: Group) -> Domain:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gdl_utils.domains import Domain
-from gdl_utils.equivariance.calls import OUTPUT, Input, calls
+from gdl_utils.equivariance.calls import OUTPUT, ROOT, Input, calls
 from gdl_utils.equivariance.measure import BOUND
 from gdl_utils.equivariance.readings import Reading, Readings
 from gdl_utils.groups import Group
@@ -43,16 +43,23 @@ class Audit:
         Name of the group.
     bound : float
         Largest error that counts as rounding.
+    output_holds : bool
+        Whether what the model puts out in the end is within the bound. Then a layer before it that errs was read wrongly, or what it
+        lost is restored, as by an average over the group.
     """
 
     rows: tuple[AuditRow, ...]
     group: str
     bound: float
+    output_holds: bool = False
 
     @property
     def lost_at(self) -> str | None:
-        """Name of the first layer whose output errs beyond the bound; None where there is none."""
-        return next((row.name for row in self.rows if row.error > self.bound), None)
+        """Name of the first layer whose output errs beyond the bound; None where there is none, or the model's own output holds."""
+        return None if self.output_holds else next((row.name for row in self._beyond()), None)
+
+    def _beyond(self) -> list[AuditRow]:
+        return [row for row in self.rows if row.error > self.bound]
 
     def _table(self) -> list[tuple[str, ...]]:
         """Head and rows, what matters first; the number of elements stands where it changes, behind the reading."""
@@ -60,7 +67,8 @@ class Audit:
         for row in self.rows:
             error = f"≤ {self.bound:g}" if row.error <= self.bound else f"{row.error:.2g}"
             error = "shows nothing" if math.isnan(row.error) else error
-            lost = "  <- lost here" if row.name == self.lost_at else ""
+            words = "restored later" if self.output_holds else "lost here"
+            lost = f"  <- {words}" if row is next(iter(self._beyond()), None) else ""
             shape = "×".join(map(str, row.shape[1:])) or "1"
             tried = f"; {row.elements} elements" if row.elements != elements else ""
             elements = row.elements
@@ -100,7 +108,8 @@ def audit(
     x : tensor of shape (batch, …), or a tuple or dict of what the model takes
         The input; random numbers, or data. Double precision tells what is exact from what is nearly so. A tensor ends in the axes of
         the group's space, ``(batch, …, *space.shape)``, or has them before its channels, as sets do, ``([batch,] *space.shape, channels)``;
-        where both fit, space is last. Of several inputs, those that have no such axes stay as they are, and an ``Adjacency`` is renumbered.
+        where both fit, space is last. Of several inputs, those that have no such axes stay as they are; an ``Adjacency`` is renumbered, and
+        on nodes so is a matrix (…, n, n) that is not the first.
     group : SignalSpace, Domain or Group
         How the input moves: a signal space, a domain (signals with a trivial fibre), or a group, which then acts on a square or
         hexagonal grid (x has four axes), a cubic grid (five), a cycle or nodes, whichever of these knows it first.
@@ -110,13 +119,16 @@ def audit(
     Returns
     -------
     Audit
-        Print it for a table, or let a cell end in it. ``lost_at`` names the first layer whose output is not equivariant.
+        Print it for a table, or let a cell end in it. ``lost_at`` names the first layer whose output is not equivariant, if the model's
+        is not.
 
     Raises
     ------
+    TypeError
+        If model is no module, x holds no tensor, or the model puts out none that can be found.
     ValueError
         If the shape of x does not fit the group, the group has one element only, x is not in floating point or of another type than
-        the model, the model puts out no tensor, or other numbers for the same input.
+        the model, holds an edge list, or the model puts out other numbers for the same input.
 
     Warns
     -----
@@ -146,6 +158,8 @@ def audit(
     >>> audit(model, torch.randn(2, 1, 8, 8, dtype=torch.float64), cyclic(4)).lost_at
     '1'
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: got {type(model).__name__}; give an nn.Module, which can be listened to")
     given = Input(x, group)
     space, dtype = given.space, given.dtype
     if bound is None:
@@ -155,73 +169,79 @@ def audit(
     if len(space.group) == 1:
         raise ValueError(f"group: {space.group.name} moves nothing, so there is nothing to measure")
     given.check_type(model)
-    plain = calls(model, given.moved(space.group.identity))
-    if not any(call.shown for call in plain.values()):
-        raise ValueError("model: puts out no tensor, and no layer of it does, so there is nothing to measure")
-    tries = _Tries(plain, Readings(space), given, bound)
-    tries.compare(None, calls(model, given.scrambled()))
-    for g in _elements(space.group):  # one at a time, and what it gives is compared and dropped
-        tries.compare(g, calls(model, given.moved(g)))
-    return Audit(tries.rows(), space.group.name, bound)
+    with torch.random.fork_rng(devices=[]):  # a model may draw
+        tries = _Tries(calls(model, given.moved(space.group.identity)), given, bound)
+        tries.compare(None, calls(model, given.scrambled()))
+        for g in _elements(space.group):  # one at a time, and what it gives is compared and dropped
+            tries.compare(g, calls(model, given.moved(g)))
+    rows, output_holds = tries.rows()
+    return Audit(rows, space.group.name, bound, output_holds)
 
 
 class _Tries:
     """What the calls of a model gave, and how far those of moved inputs are from it, in all readings."""
 
-    def __init__(self, plain: dict, readings: Readings, given: Input, bound: float):
+    def __init__(self, plain: dict, given: Input, bound: float):
         self.plain, self.given, self.bound = plain, given, bound
+        self.identity = given.space.group.identity
         self.readings, self.errors, self.constant, before = {}, {}, set(), given.shape
+        readings = Readings(given.space)
         for key, call in plain.items():
-            shape = given.batched(call.output).shape
-            self.readings[key] = readings.of(tuple(shape), before)
+            shape = tuple(given.batched(call.output).shape)
+            self.readings[key] = readings.of(shape, before)
             self.errors[key] = [{} for _ in self.readings[key]]
-            before = tuple(shape) if call.shown and len(shape) > 2 else before
-        self.everywhere = set(plain)  # calls that all moved inputs make
+            before = shape if call.shown and len(shape) > 2 else before
+        self.everywhere = set(plain)  # calls that all moved inputs make, with outputs of the same shape
         self.parted = False  # whether some make others
 
     def compare(self, g: int | None, others: dict) -> None:
         """Note the errors of one moved input; for g = None, of an unrelated one: whether an output depends on x at all."""
         if g is not None:
-            self.everywhere &= set(others)
-            shown = (
-                {k for k, call in calls_.items() if call.shown and k[0] != OUTPUT}
-                for calls_ in (self.plain, others)
-            )
-            self.parted |= len(set(map(frozenset, shown))) > 1
-        for key in self.plain.keys() & others.keys():
-            y, other = (self.given.batched(calls_[key].output) for calls_ in (self.plain, others))
-            if y.shape != other.shape:
-                self.everywhere.discard(key)
-            elif g is None:
-                if relative(other, y, y) <= self.bound or not y.any():
-                    self.constant.add(key)
-            else:
-                for reading, errors in zip(self.readings[key], self.errors[key], strict=True):
-                    wanted = reading.act(g, reading.unfold(y))
-                    if wanted is not None:
-                        errors[g] = relative(reading.unfold(other), wanted, y)
-
-    def rows(self) -> tuple[AuditRow, ...]:
-        """Choose a reading for each call, in their order."""
-        rows, elements, kind, lost = [], None, None, False
-        hidden = None  # the first place between layers where the symmetry is lost
-        identity = self.given.space.group.identity
-        for key, call in self.plain.items():
-            if key not in self.everywhere:
+            shown = [{k for k in run if run[k].shown and k[0] != OUTPUT} for run in (self.plain, others)]
+            self.parted |= shown[0] != shown[1]
+        for key in self.plain:
+            if key not in others or others[key].output.shape != self.plain[key].output.shape:
+                if g is not None:
+                    self.everywhere.discard(key)
+                    self.errors[key][-1][g] = math.inf
                 continue
-            shape, shown = tuple(call.output.shape), call.shown or (key[0] == OUTPUT and self.parted)
+            y, other = (self.given.batched(run[key].output) for run in (self.plain, others))
+            if g is None:
+                if relative(other, y, y) <= self.bound or not (y.any() or other.any()):
+                    self.constant.add(key)
+                continue
+            for reading, errors in zip(self.readings[key], self.errors[key], strict=True):
+                wanted = reading.act(g, reading.unfold(y))
+                if wanted is not None:
+                    errors[g] = relative(reading.unfold(other), wanted, y)
+
+    def rows(self) -> tuple[tuple[AuditRow, ...], bool]:
+        """Choose a reading for each call, in their order; and say whether the model's own output holds."""
+        rows, hidden, ends = [], None, []  # hidden: the first place between layers where the symmetry is lost
+        elements = kind = lost = None
+        for key, call in self.plain.items():
+            end, shape = key[0] in (OUTPUT, ROOT), tuple(call.output.shape)
+            parted = self.parted or key not in self.everywhere
+            shown = call.shown or (end and parted)
+            if key not in self.everywhere and not end:
+                continue
             if key in self.constant:
+                ends += [math.nan] * end
                 if shown:
                     rows.append(AuditRow(call.name, call.kind, shape, "constant", 0, math.nan))
                 continue
             reading, errors = self._best(key, elements, kind if lost else None)
-            if self.bound < errors[identity] < math.inf:
+            if self.bound < errors.get(self.identity, 0) < math.inf:
                 raise ValueError(
-                    f"model: {call.name} gives other numbers for the same input; it draws some or keeps a state, and nothing can be measured"
+                    f"model: {call.name} gives other numbers for the same input; it draws some, and nothing can be measured"
                 )
             error = max(errors.values())
-            if len(self.readings[key]) == 1 and error > self.bound and call.inner and len(shape) > 2:
-                rows.append(AuditRow(call.name, call.kind, shape, "unknown: fits no reading", 0, math.nan))
+            ends += [error] * end
+            if error > self.bound and call.inner and self._is_strange(key):
+                if shown:
+                    rows.append(
+                        AuditRow(call.name, call.kind, shape, "unknown: fits no reading", 0, math.nan)
+                    )
                 continue
             row = AuditRow(call.name, call.kind, shape, reading.name, len(errors), error)
             if not shown:
@@ -229,8 +249,7 @@ class _Tries:
                 continue
             if error > self.bound and not lost:
                 lost = True
-                if hidden is not None:
-                    rows.append(hidden)
+                rows += [] if hidden is None else [hidden]
             elif not lost:
                 hidden = None  # it was read wrongly: what follows is equivariant
             elements, kind = (
@@ -238,24 +257,32 @@ class _Tries:
                 reading.kind,
             )  # shifts that a smaller torus has not are gone for good
             rows.append(row)
-        if rows and rows[-1].reading == "constant":
-            warnings.warn(
-                f"model: the output of {rows[-1].name} is constant, which shows nothing", stacklevel=3
-            )
-        return tuple(rows)
+        if hidden is not None and not lost:
+            rows.append(hidden)
+        if rows and math.isnan(rows[-1].error):
+            words = f"the output of {rows[-1].name} is {rows[-1].reading}"
+            warnings.warn(f"model: {words}, which shows nothing", stacklevel=3)
+        return tuple(rows), bool(ends) and all(error <= self.bound for error in ends)
+
+    def _is_strange(self, key: Any) -> bool:
+        """Say whether an output cannot be read: it has places, and none that fit, or not the batch's examples."""
+        shape = self.given.batched(self.plain[key].output).shape
+        return (len(self.readings[key]) == 1 and len(shape) > 2) or shape[0] != self.given.shape[0]
 
     def _best(
         self, key: Any, elements: list[int] | None, kind: str | None
     ) -> tuple[Reading, dict[int, float]]:
         """Return the reading to take and its errors; behind the loss, that of the same kind as before."""
-        identity, found = self.given.space.group.identity, []
+        found = []
         for reading, errors in zip(self.readings[key], self.errors[key], strict=True):
             tried = {g: e for g, e in errors.items() if elements is None or g in elements}
-            if set(tried) - {identity}:  # of the identity nothing can be learned
+            if set(tried) - {self.identity}:  # of the identity nothing can be learned
                 found.append((reading, tried))
         held = [pair for pair in found if max(pair[1].values()) <= self.bound]
-        if held:
+        if key in self.everywhere and held:
             return max(held, key=lambda pair: len(pair[1]))
+        if key not in self.everywhere:  # outputs of several shapes
+            return self.readings[key][-1], self.errors[key][-1]
         if kind is not None:
             return next((pair for pair in found if pair[0].kind == kind), found[0])
         placed = [pair for pair in found if pair[0].kind != "invariant"]  # what has places is read as such

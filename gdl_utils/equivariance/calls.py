@@ -11,7 +11,10 @@ from gdl_utils.domains import Domain, cubic_grid, cycle, hexagonal_grid, nodes, 
 from gdl_utils.groups import Group
 from gdl_utils.signals import SignalSpace
 
-OUTPUT = "output of all"  # what a call is noted under that is the model's own
+OUTPUT, ROOT = (
+    "output of all",
+    "model of all",
+)  # under what the model's own output, or call, is noted: no module has such a name
 
 
 class Call(NamedTuple):
@@ -28,54 +31,56 @@ class Input:
     """The input of a model, a tensor or a tuple or dict of what it takes, and how a group moves it."""
 
     def __init__(self, x: Any, group: Group | Domain | SignalSpace):
-        self.x, tensors = x, []
-        _map(lambda leaf: tensors.append(leaf) if isinstance(leaf, torch.Tensor) else None, x)
+        self.x, everything = x, []
+        _map(everything.append, x)
+        tensors = [leaf for leaf in everything if isinstance(leaf, torch.Tensor)]
         if not tensors:
             raise TypeError(f"x: got {type(x).__name__}; give a tensor, or a tuple or dict that holds some")
         if isinstance(group, SignalSpace):
             self.space = group
         else:
             self.space = SignalSpace(group if isinstance(group, Domain) else _domain(tensors[0], group))
-        moving = [t for t in tensors if self._axis(t) is not None]
-        if not moving:
+        first = next((t for t in tensors if self._place(t) and t.is_floating_point()), None)
+        first = next((t for t in tensors if self._place(t)), None) if first is None else first
+        if first is None:
             raise ValueError(
                 f"x: got shape {tuple(tensors[0].shape)}; its last axes must be {self.space.shape}, after the batch, "
                 "or those before the last"
             )
-        first = next((t for t in moving if t.is_floating_point()), moving[0])
-        self.dtype = first.dtype
-        self._has_batch = first.ndim > len(self.space.shape) + (0 if self._axis(first) == -1 else 1)
+        self.dtype, d = first.dtype, len(self.space.shape)
+        self._has_batch = first.ndim > d + (self._place(first) == "before channels")
         self.shape = tuple(self.batched(first).shape)
+        self._places = [None if t is None else self._beside(t, first) for t in everything]
 
     def moved(self, g: int) -> Any:
         """Return g·x, in memory of its own, for the model may work in place."""
-        d = len(self.space.shape)
+        d, act, places = len(self.space.shape), self.space.act, iter(self._places)
 
         def move(leaf: Any) -> Any:
-            if hasattr(leaf, "permuted"):  # an adjacency matrix
+            place = next(places)
+            if place == "graph":
                 return leaf.permuted(self.space.domain.permutation[g])
-            axis = self._axis(leaf)
-            if axis == -1:
-                return self.space.act(g, leaf)
-            if axis == -2:
-                return self.space.act(g, leaf.movedim(-1, -d - 1)).movedim(-d - 1, -1)
+            if place == "pairs":
+                return act(g, act(g, leaf).transpose(-1, -2)).transpose(-1, -2)
+            if place == "before channels":
+                return act(g, leaf.movedim(-1, -d - 1)).movedim(-d - 1, -1)
+            if place == "last":
+                return act(g, leaf)
             return leaf.clone() if isinstance(leaf, torch.Tensor) else leaf
 
         return _map(move, self.x)
 
     def scrambled(self) -> Any:
         """Return an input of about the same size that has nothing to do with x but what does not move."""
-        rng = torch.Generator().manual_seed(0)
+        rng, places = torch.Generator().manual_seed(0), iter(self._places)
+        has_mask = not self.space.domain.mask.all()  # then what lies outside stays there
 
         def scramble(leaf: Any) -> Any:
-            if self._axis(leaf) is None or not leaf.is_floating_point():
+            if next(places) not in ("last", "before channels") or not leaf.is_floating_point():
                 return leaf
-            order = torch.randperm(leaf.numel(), generator=rng)
+            order = torch.arange(leaf.numel()) if has_mask else torch.randperm(leaf.numel(), generator=rng)
             factor = 0.5 + torch.rand(leaf.shape, generator=rng)
-            mask = torch.from_numpy(self.space.domain.mask)
-            if not mask.all():  # what lies outside stays there
-                order = torch.arange(leaf.numel())
-            return (leaf.flatten()[order].view_as(leaf) * factor.to(leaf)).clone()
+            return leaf.flatten()[order.to(leaf.device)].view_as(leaf) * factor.to(leaf)
 
         return _map(scramble, self.x)
 
@@ -93,27 +98,42 @@ class Input:
         if weights:
             self.x = _map(lambda t: t.to(weights[0].device) if isinstance(t, torch.Tensor) else t, self.x)
 
-    def _axis(self, leaf: Any) -> int | None:
-        """Say where a tensor has the axes of space: -1, at the end, -2, before the channels; None, nowhere."""
+    def _place(self, t: torch.Tensor) -> str | None:
+        """Say where a tensor has the axes of space: last, or before the channels; None, nowhere."""
+        d, shape = len(self.space.shape), tuple(t.shape)
+        if t.ndim > d and shape[-d:] == self.space.shape:
+            return "last"
+        plain = not self.space.fibre.axis
+        return "before channels" if plain and t.ndim > d and shape[-d - 1 : -1] == self.space.shape else None
+
+    def _beside(self, leaf: Any, first: torch.Tensor) -> str | None:
+        """Say how one of several inputs moves, the first of which tells whether there is a batch."""
+        if hasattr(leaf, "permuted"):  # an adjacency matrix
+            return "graph"
         if not isinstance(leaf, torch.Tensor):
             return None
-        d = len(self.space.shape)
-        if leaf.ndim > d and tuple(leaf.shape[-d:]) == self.space.shape:
-            return -1
-        fits = (
-            not self.space.fibre.axis and leaf.ndim > d and tuple(leaf.shape[-d - 1 : -1]) == self.space.shape
-        )
-        return -2 if fits else None
+        n, on_points = self.space.shape[-1], len(self.space.shape) == 1 and not self.space.fibre.axis
+        if on_points and leaf is not first and tuple(leaf.shape[-2:]) == (n, n):
+            return "pairs"
+        if not self._has_batch and leaf is not first and tuple(leaf.shape) == self.space.shape:
+            return "last"
+        place = self._place(leaf)
+        if place is None and on_points and leaf.ndim == 2 and len(leaf) == 2 and not leaf.is_floating_point():
+            raise ValueError(
+                f"x: got integers of shape {tuple(leaf.shape)}; an edge list does not move along, give an Adjacency"
+            )
+        return place
 
 
 def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
     """Run a model, and return what each of its modules put out, in the order in which they were done.
 
-    Keys are (name, what, which time). A module without calls inside of it has a row; what goes into it, and what a module with parts
+    Keys are (name, what, place in the output, which time). A module without calls inside of it has a row; what goes into it, and what a module with parts
     puts out, are heard too, for something may have been done between the layers.
     """
     found, times, inside, hooks, recent = {}, {}, [], [], {}
     modes = {module: module.training for module in model.modules()}
+    state = [(buffer, buffer.clone()) for buffer in model.buffers()]
 
     def hear(name: str, what: str, kind: str, tensors: Any, shown: bool, inner: bool) -> None:
         if shown:
@@ -121,10 +141,10 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
         for place, t in leaves(tensors):
             if not shown and _equal(t, recent.get("heard")):
                 continue
-            key = name, what, place
+            key = name or ROOT, what, place
             times[key] = times.get(key, 0) + 1
             output = t.detach().clone()  # for the next layer may work in place
-            words = f"{what} {name}" if what == "input of" else name
+            words = f"{what} {name}" if what == "input of" else name or "model"
             found[(*key, times[key])] = Call(words + place, kind, output, shown, inner)
             recent["heard"] = output
             if shown:
@@ -144,7 +164,7 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
             if inside:
                 inside[-1] += 1
             if name or not parts:
-                hear(name or "model", "output", type(module).__name__, output, not parts, bool(name))
+                hear(name, "output", type(module).__name__, output, not parts, bool(name))
 
         return hook
 
@@ -160,7 +180,14 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
             hook.remove()
         for module, mode in modes.items():
             module.training = mode
-    if not any(key[0] == "model" for key in found):
+        with torch.no_grad():
+            for buffer, before_all in state:
+                buffer.copy_(before_all)
+    if not list(leaves(output)):
+        raise TypeError(
+            f"model: puts out no tensor that the audit can find, but {type(output).__name__}; give tensors, or tuples, dicts or dataclasses of them"
+        )
+    if not any(key[0] == ROOT for key in found):
         for place, t in leaves(output):
             new = not any(_equal(t, shown) for shown in recent.get("shown", ()))
             call = Call(f"output{place}", type(model).__name__, t.detach().clone(), new, False)
@@ -171,6 +198,10 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
 def leaves(output: Any, place: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the tensors of an output of any structure, each with its place in it."""
     if isinstance(output, torch.Tensor):
+        if output.layout != torch.strided or output.is_nested:
+            raise TypeError(
+                f"model: puts out a tensor of layout {output.layout}; the audit compares dense ones"
+            )
         yield place, output
     elif isinstance(output, Mapping):
         for key, item in output.items():
@@ -188,7 +219,8 @@ def _map(function: Callable, x: Any) -> Any:
     if isinstance(x, dict):
         return {key: _map(function, item) for key, item in x.items()}
     if isinstance(x, tuple | list):
-        return type(x)(_map(function, item) for item in x)
+        items = [_map(function, item) for item in x]
+        return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
     return function(x)
 
 

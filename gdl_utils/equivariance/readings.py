@@ -122,6 +122,19 @@ class Readings:
                 return t
 
             yield Reading(f"pairs of points of {pair.domain.name}", "pairs", lambda t: t, both)
+        if len(rest) >= 2 and rest[-1] == rest[-2] and (inner := self._resized(self._sides(rest[-1] - 1))):
+            one_of = self._acting(inner)
+
+            def behind_a_token(g: int, t: torch.Tensor) -> torch.Tensor | None:
+                for _ in range(2):
+                    moved = one_of(g, t[..., 1:].unflatten(-1, inner.shape))
+                    if moved is None:
+                        return None
+                    t = torch.cat([t[..., :1], moved.flatten(-len(inner.shape))], -1).transpose(-1, -2)
+                return t
+
+            name = f"one token, then points of {inner.domain.name}, in pairs"
+            yield Reading(name, "pairs", lambda t: t, behind_a_token)
 
     def _resized(self, sides: tuple[int, ...]) -> SignalSpace | None:
         """Return the plain signals on a domain of other sides, if there is one."""
@@ -147,10 +160,12 @@ class Readings:
                 self.space.group
             ):  # a torus or a cycle, made smaller: element (turn, shifts)
                 turn, shift = divmod(g, math.prod(sides))
-                steps, each = np.unravel_index(shift, sides), np.floor_divide(sides, fewer)
-                if any(step % every for step, every in zip(steps, each, strict=True)):
+                steps = np.multiply(
+                    np.unravel_index(shift, sides), fewer
+                )  # of a larger one more, of a smaller fewer
+                if (steps % sides).any():
                     return None
-                g = turn * math.prod(fewer) + int(np.ravel_multi_index(np.floor_divide(steps, each), fewer))
+                g = turn * math.prod(fewer) + int(np.ravel_multi_index(steps // sides, fewer))
             return small.act(g, t)
 
         return act

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from gdl_utils._checks import check_positive
+from gdl_utils._checks import check_positive, check_size
 
 WITHOUT_DOUBLE = {"mps"}  # kinds of devices that know no double precision
 WITH_ROWS = {"cpu", "cuda"}  # those for which torch multiplies compressed rows
@@ -63,6 +63,7 @@ class Adjacency:
 
     def __init__(self, edge_index: ArrayLike, n: int, weight: ArrayLike | None = None):
         given, n = _numbers_of_nodes("edge_index", edge_index), check_positive("n", n)
+        check_size("n", n, "the rows of the matrix")
         if given.ndim != 2 or len(given) != 2:
             raise ValueError(f"edge_index: got shape {tuple(given.shape)}; it must be (2, number of edges)")
         edges = given.long()
@@ -264,6 +265,10 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         _, ctx.rows, ctx.back = inputs
+
+    @staticmethod
+    def jvp(ctx, tangent, *_):
+        return _Product.apply(tangent, ctx.rows, ctx.back)
 
     @staticmethod
     def backward(ctx, gradient):

@@ -55,6 +55,7 @@ class averaged(nn.Module):  # it reads as a word of the model: averaged(model, s
         if space_out is not None and space_out.group != space.group:
             raise ValueError(f"space_out: belongs to {space_out.group!r}, space to {space.group!r}")
         self.model, self.space, self.space_out = model, space, space_out
+        self._back = space.group.inverse.tolist()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Answer by the mean over the orbit of x."""
@@ -65,8 +66,7 @@ class averaged(nn.Module):  # it reads as a word of the model: averaged(model, s
         answers = y.unflatten(0, (len(elements), len(x)))
         if self.space_out is None:
             return answers.mean(0)
-        back = self.space.group.inverse
-        return torch.stack([self.space_out.act(back[g], answers[g]) for g in elements]).mean(0)
+        return torch.stack([self.space_out.act(self._back[g], answers[g]) for g in elements]).mean(0)
 
     def extra_repr(self) -> str:
         """Say over what."""

@@ -68,7 +68,8 @@ class LiftingConv(nn.Module):
     TypeError, ValueError
         At once, if an argument does not fit; in ``forward``, if the input does not.
     RuntimeError
-        In ``load_state_dict``, if the weights were saved from a layer of another group, kernel or fibre.
+        In ``load_state_dict``, if the weights were saved from a layer of another group, kernel or fibre. (A state dict knows as long as it is
+        torch's own; one that was made a plain ``dict`` does not.)
 
     Warns
     -----

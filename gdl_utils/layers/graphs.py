@@ -146,6 +146,7 @@ class EGNNLayer(nn.Module):
         n = x.shape[-2]
         difference = x.unsqueeze(-2) - x.unsqueeze(-3)  # (…, n, n, d): from j to i
         distance = difference.square().sum(-1, keepdim=True)
+        distance = torch.where(heard[..., None], distance, 0)  # what is not heard may be as far as it likes
         pairs = (*h.shape[:-2], n, n, h.shape[-1])
         here, there = h.unsqueeze(-2).expand(pairs), h.unsqueeze(-3).expand(pairs)
         message = self.message(torch.cat([here, there, distance], -1))

@@ -4,7 +4,7 @@ import copy
 
 from torch import nn
 
-from gdl_utils.layers.convolutions import LiftingConv
+from gdl_utils.layers.convolutions import GroupConv, LiftingConv
 from gdl_utils.layers.normalisation import GroupBatchNorm
 from gdl_utils.layers.pooling import GlobalPool, GroupPool, spatial
 
@@ -20,7 +20,7 @@ def to_plain(model: nn.Module) -> nn.Module:
     model : nn.Module
         Any module. In the place of ``LiftingConv`` and ``GroupConv`` it gets ``nn.ConvNd`` between ``nn.Flatten`` and ``nn.Unflatten``;
         ``GroupPool`` (of strands and images), ``GlobalPool``, ``GroupBatchNorm`` and ``spatial`` become plain as well. Everything else
-        is copied.
+        is copied: other layers, classes of yours that are made from these, and those that have hooks.
 
     Returns
     -------
@@ -37,7 +37,6 @@ def to_plain(model: nn.Module) -> nn.Module:
     >>> import torch
     >>> from gdl_utils.domains import square_grid
     >>> from gdl_utils.groups import cyclic
-    >>> from gdl_utils.layers import GroupConv
     >>> kernel = square_grid(3, cyclic(4))
     >>> model = nn.Sequential(LiftingConv(kernel, 1, 2), nn.ReLU(), GroupConv(kernel, 2, 2), GroupPool())
     >>> x = torch.randn(2, 1, 7, 7)
@@ -59,6 +58,9 @@ def _plain(module: nn.Module, orders: set[int], done: dict[nn.Module, nn.Module]
 
 
 def _replacement(module: nn.Module, orders: set[int]) -> nn.Module:
+    known = (LiftingConv, GroupConv, GroupPool, GlobalPool, GroupBatchNorm, spatial)
+    if type(module) not in known or module._forward_hooks or module._forward_pre_hooks:
+        return module  # it may do something else
     if isinstance(module, LiftingConv):
         unfold = nn.Unflatten(1, (module.out_channels, len(module.group)))
         parts = [nn.Flatten(1, 2)] if module.fibre.axis else []
