@@ -237,11 +237,8 @@ class LiftingConv(nn.Module):
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
         wanted = (self.in_channels, *self.fibre.axis)
-        axes = (
-            "(batch, channels, "
-            + f"{self._fibre_axis()}, " * bool(self.fibre.axis)
-            + f"{self.dimensions} of space)"
-        )
+        entries = f"{self._fibre_axis()}, " if self.fibre.axis else ""
+        axes = f"(batch, channels, {entries}{self.dimensions} of space)"
         shape = tuple(x.shape)
         if x.ndim != 1 + len(wanted) + self.dimensions:
             missing = x.ndim == len(wanted) + self.dimensions and self.fibre.axis
