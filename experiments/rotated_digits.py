@@ -59,9 +59,15 @@ def wrong_group() -> Domain:
 
     But the rings go along the rows, and no element but e is a turn or mirror of the square.
     """
-    right = square_grid(3)
+    right = square_grid(3, cyclic(4))
     moves = cyclic(4).action([[1, 2, 3, 0, 4, 6, 7, 8, 5]])
-    return Domain("scrambled square grid 3×3", cyclic(4), right.points, right.shape, moves)
+    corners, edges = (
+        right.permutation[:, 0],
+        right.permutation[:, 1],
+    )  # where the layer takes its two rings to lie
+    return Domain(
+        "scrambled square grid 3×3", cyclic(4), right.points[[*corners, 4, *edges]], right.shape, moves
+    )
 
 
 class Arm(NamedTuple):
