@@ -423,3 +423,17 @@ def test_buffers_and_random_numbers_are_left_as_they_were(x):
     model, state = Counts(), torch.get_rng_state()
     assert audit(model, x, C4).lost_at is None
     assert model.n == 0 and torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_sparse_matrix_that_is_handed_on_inside_is_passed_over(rng):
+    """The control of the refusal: only what the model puts out has to be dense."""
+    x, A = (
+        torch.randn(5, 3, dtype=torch.float64, generator=rng),
+        torch.ones(5, 5, dtype=torch.float64).to_sparse(),
+    )
+    product = Model(lambda m, A, h: A @ h)
+    everyone = Model(lambda m, x: m["product"](A, m["l"](x)), l=nn.Linear(3, 2), product=product).double()
+    assert audit(everyone, x, nodes(5)).lost_at is None
+    chain = torch.eye(5, dtype=torch.float64).roll(1, 0).to_sparse()
+    ordered = Model(lambda m, x: m["product"](chain, m["l"](x)), l=nn.Linear(3, 2), product=product).double()
+    assert audit(ordered, x, nodes(5)).lost_at is not None

@@ -139,6 +139,8 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
         if shown:
             recent["shown"] = []
         for place, t in leaves(tensors):
+            if t.layout != torch.strided or t.is_nested:  # such as a sparse matrix that is handed on
+                continue
             if not shown and _equal(t, recent.get("heard")):
                 continue
             key = name or ROOT, what, place
@@ -183,6 +185,8 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
         with torch.no_grad():
             for buffer, before_all in state:
                 buffer.copy_(before_all)
+    if strange := [t.layout for _, t in leaves(output) if t.layout != torch.strided or t.is_nested]:
+        raise TypeError(f"model: puts out a tensor of layout {strange[0]}; the audit compares dense ones")
     if not list(leaves(output)):
         raise TypeError(
             f"model: puts out no tensor that the audit can find, but {type(output).__name__}; give tensors, or tuples, dicts or dataclasses of them"
@@ -198,10 +202,6 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
 def leaves(output: Any, place: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the tensors of an output of any structure, each with its place in it."""
     if isinstance(output, torch.Tensor):
-        if output.layout != torch.strided or output.is_nested:
-            raise TypeError(
-                f"model: puts out a tensor of layout {output.layout}; the audit compares dense ones"
-            )
         yield place, output
     elif isinstance(output, Mapping):
         for key, item in output.items():
