@@ -12,7 +12,6 @@ Where the values have an inner structure of their own, the *fibre*, the group ma
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,117 +19,14 @@ from numpy.typing import ArrayLike
 
 from gdl_utils._checks import check_size
 from gdl_utils.domains import Domain
-from gdl_utils.groups import Group
+from gdl_utils.representations import Representation, trivial
+from gdl_utils.representations import complement as complement  # where they were first
+from gdl_utils.representations import regular as regular
+from gdl_utils.representations import sign as sign
 
-__all__ = ["Fibre", "SignalSpace", "complement", "regular", "sign", "trivial"]
+__all__ = ["SignalSpace"]
 
-
-@dataclass(frozen=True, eq=False)
-class Fibre:
-    """How a group acts on the values at a single point.
-
-    Made by ``trivial``, ``regular``, ``complement`` and ``sign``, or by ``SignalSpace`` from one matrix for each generator.
-
-    Attributes
-    ----------
-    name : str
-        Name of the representation.
-    group : Group
-        The group that acts.
-    matrices : array of shape (len(group), F, F)
-        A representation of it.
-    axis : tuple of int
-        The axis that a signal has for it, (F,); none, (), for a trivial one.
-    """
-
-    name: str
-    group: Group
-    matrices: np.ndarray
-    axis: tuple[int, ...] | None = None
-
-    def __post_init__(self):
-        if self.axis is None:
-            object.__setattr__(self, "axis", (self.size,))
-
-    @property
-    def size(self) -> int:
-        """F, the number of entries at a point."""
-        return self.matrices.shape[1]
-
-
-def trivial(group: Group) -> Fibre:
-    """Return the fibre that the group leaves alone: one number at each point, as a grey value. Its axis is dropped.
-
-    Parameters
-    ----------
-    group : Group
-        The group that acts.
-    """
-    return Fibre("trivial", group, np.ones((len(group), 1, 1)), axis=())
-
-
-def regular(group: Group) -> Fibre:
-    """Return the fibre with one entry for each element of the group, which g moves from h to gh.
-
-    Parameters
-    ----------
-    group : Group
-        The group that acts; up to 406 elements.
-
-    Raises
-    ------
-    ValueError
-        If the group has more than 406 elements: a matrix for each would hold more than 67 million numbers.
-    """
-    check_size("group", len(group) ** 3, f"the matrices of the regular fibre of {group.name}")
-    product = group.product
-    matrices = np.zeros((len(group),) * 3)
-    for g, row in enumerate(product):
-        matrices[g, row, np.arange(len(group))] = 1
-    return Fibre("regular", group, matrices)
-
-
-def complement(group: Group) -> Fibre:
-    """Return the fibre of a base of DNA, one-hot in the order A, C, G, T, for C_2, which swaps A with T and C with G.
-
-    On a ``strand`` read backwards this is the reverse complement: what the other strand says.
-
-    Parameters
-    ----------
-    group : Group
-        The group that acts: C_1 or C_2.
-
-    Raises
-    ------
-    ValueError
-        If the group is not C_1 or C_2.
-    """
-    if group.family != "cyclic" or group.degree > 2:
-        raise ValueError(f"group: got {group.name}; the complement of a base is an action of C₂")
-    swap = np.eye(4)[::-1] if group.degree == 2 else np.eye(4)
-    return Fibre("complement", group, group.representation([swap]))
-
-
-def sign(group: Group) -> Fibre:
-    """Return the fibre of one number that a turn keeps and a mirror image turns to its negative.
-
-    Parameters
-    ----------
-    group : Group
-        The group that acts: dihedral or octahedral.
-
-    Raises
-    ------
-    ValueError
-        If the group is neither dihedral nor octahedral: which of its elements are mirror images is not known.
-    """
-    flips = {"dihedral": [1, -1], "octahedral": [1, 1, -1]}.get(group.family)
-    if flips is None:
-        raise ValueError(
-            f"group: got {group.name}; mirror images are known in dihedral and octahedral groups"
-        )
-    matrices = [[[flip]] for flip in flips[: len(group.generators)]]
-    return Fibre("sign", group, group.representation(matrices).astype(float))
+Fibre = Representation  # what it is called where it is the values at a point
 
 
 class SignalSpace:
@@ -140,7 +36,7 @@ class SignalSpace:
     ----------
     domain : Domain
         Where the signals live.
-    fibre : Fibre, or sequence of matrices of shape (F, F), optional
+    fibre : Representation, or sequence of matrices of shape (F, F), optional
         What they are at each point, or what each generator of the group does to it; by default ``trivial(domain.group)``.
 
     Raises
@@ -164,13 +60,13 @@ class SignalSpace:
             [1, 3]])
     """
 
-    def __init__(self, domain: Domain, fibre: Fibre | Sequence[ArrayLike] | None = None):
+    def __init__(self, domain: Domain, fibre: Representation | Sequence[ArrayLike] | None = None):
         if not isinstance(domain, Domain):
             raise TypeError(f"domain: got {type(domain).__name__}; square_grid, torus, nodes, … make one")
         if fibre is None:
             fibre = trivial(domain.group)
-        elif not isinstance(fibre, Fibre):
-            fibre = Fibre("matrices", domain.group, domain.group.representation(fibre))
+        elif not isinstance(fibre, Representation):
+            fibre = Representation("matrices", domain.group, domain.group.representation(fibre))
         if fibre.group != domain.group:
             raise ValueError(f"fibre: belongs to {fibre.group!r}, not to the domain's {domain.group!r}")
         self.domain, self.fibre, self.group = domain, fibre, domain.group

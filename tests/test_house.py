@@ -11,11 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gdl_utils"
-LONGEST, ALL = 300, 4_600  # lines that are not blank: of a module, and of all without data and figures
+LONGEST, ALL = 300, 5_200  # lines that are not blank: of a module, and of all without data and figures
 # Each module may import from those before it; those in one group do not know each other.
 ORDER = [
     {"_checks"},
     {"groups"},
+    {"representations"},
     {"domains"},
     {"signals"},
     {"intertwiners", "equivariance"},
@@ -134,8 +135,8 @@ def test_a_name_that_nobody_uses_is_seen():
         ({"a.py": 300, "data/b.py": 300}, []),
         ({"a.py": 301}, ["a.py"]),
         ({"data/b.py": 301}, ["data/b.py"]),
-        ({f"{i}.py": 300 for i in range(15)} | {"data/b.py": 1}, []),
-        ({f"{i}.py": 300 for i in range(16)} | {"b.py": 1}, ["all of it"]),
+        ({f"{i}.py": 300 for i in range(17)} | {"data/b.py": 1}, []),
+        ({f"{i}.py": 300 for i in range(18)} | {"b.py": 1}, ["all of it"]),
     ],
 )
 def test_a_long_module_and_a_long_package_are_seen(lines, faults):

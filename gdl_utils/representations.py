@@ -1,0 +1,253 @@
+"""Representations: how a group acts on a few numbers, by matrices that multiply as its elements do, ρ(gh) = ρ(g) ρ(h).
+
+The values of a signal at a point are such numbers, its *fibre*: a grey value that stays, an arrow that turns with the picture, one
+entry for each element of the group. From some representations others are made: side by side (``+``), of all products of two
+(``*``), of the measuring of vectors (``dual``), of a part of the group (``restrict``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from gdl_utils._checks import check_size
+from gdl_utils.groups import Group
+
+__all__ = ["Representation", "complement", "regular", "sign", "trivial"]
+
+
+@dataclass(frozen=True, eq=False)
+class Representation:
+    """A representation of a finite group by real matrices; as the fibre of a signal, how the group acts on the values at a point.
+
+    Made by ``trivial``, ``regular``, ``complement`` and ``sign``, by ``irreps``, from others, or from matrices:
+    ``Representation("vector", group, group.representation([quarter_turn]))``.
+
+    Parameters
+    ----------
+    name : str
+        What it is, for figures and messages.
+    group : Group
+        The group that acts.
+    matrices : array of shape (len(group), F, F)
+        What each element does to F numbers.
+    axis : tuple of int, optional
+        The axis that a signal has for it: by default (F,); none, (), for a trivial one.
+
+    Raises
+    ------
+    TypeError
+        If ``group`` is none, or the matrices do not hold real numbers.
+    ValueError
+        If the matrices are not of that shape, not finite, or no representation of the group.
+
+    Examples
+    --------
+    Arrows and grey values side by side, under quarter-turns:
+
+    >>> from gdl_utils.groups import cyclic
+    >>> C4 = cyclic(4)
+    >>> arrow = Representation("vector", C4, C4.representation([[[0, -1], [1, 0]]]))
+    >>> (arrow + trivial(C4)).character
+    array([ 3.,  1., -1.,  1.])
+    """
+
+    name: str
+    group: Group
+    matrices: np.ndarray
+    axis: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.group, Group):
+            raise TypeError(f"group: got {type(self.group).__name__}; a representation is one of a Group")
+        matrices = np.asarray(self.matrices)
+        if matrices.dtype.kind not in "iufb":
+            raise TypeError(f"matrices: got {matrices.dtype}; give real numbers")
+        if matrices.ndim != 3 or len(matrices) != len(self.group) or matrices.shape[1] != matrices.shape[2]:
+            raise ValueError(
+                f"matrices: got shape {matrices.shape}; one for each element of {self.group.name} is needed, ({len(self.group)}, F, F)"
+            )
+        if not np.isfinite(matrices).all():
+            raise ValueError("matrices: have entries that are not finite")
+        object.__setattr__(self, "matrices", matrices)
+        if self.axis is None:
+            object.__setattr__(self, "axis", (self.size,))
+        if (matrices == 1).all() and self.size == 1:  # of a large torus nothing is listed
+            return
+        extended = self.group.representation(list(matrices[list(self.group.generators)]))
+        gap = np.abs(matrices - extended).max(axis=(1, 2), initial=0)
+        if gap.max() > 1e-9 * max(1.0, float(np.abs(extended).max(initial=0))):
+            g = int(gap.argmax())
+            raise ValueError(
+                f"matrices: not a representation of {self.group.name}: that of {self.group.labels[g]} is {gap[g]:.3g} "
+                "from what the generators' make"
+            )
+
+    def __repr__(self) -> str:
+        return f"Representation({self.name} of {self.group.name}, {self.size} numbers)"
+
+    @property
+    def size(self) -> int:
+        """F, the number of entries at a point."""
+        return self.matrices.shape[1]
+
+    @cached_property
+    def character(self) -> np.ndarray:
+        """The trace of each matrix, shape (len(group),): all that does not depend on the choice of coordinates."""
+        return np.trace(self.matrices, axis1=1, axis2=2).astype(float)
+
+    @cached_property
+    def is_permutation(self) -> bool:
+        """Whether each element moves the entries and changes none: what a pointwise nonlinearity respects."""
+        return bool(
+            np.isin(self.matrices, (0, 1)).all()
+            and (self.matrices.sum(axis=1) == 1).all()
+            and (self.matrices.sum(axis=2) == 1).all()
+        )
+
+    @property
+    def dual(self) -> "Representation":
+        """How the group acts on linear functions of these numbers: ρ(g⁻¹)ᵀ, the same matrices where they are orthogonal."""
+        inverse = self.matrices[self.group.inverse]
+        return Representation(
+            f"dual of {self.name}", self.group, inverse.transpose(0, 2, 1).copy(), self.axis
+        )
+
+    def __add__(self, other: "Representation") -> "Representation":
+        """Return the direct sum: the numbers of one, then those of the other."""
+        self._check_partner(other)
+        total = self.size + other.size
+        matrices = np.zeros((len(self.group), total, total))
+        matrices[:, : self.size, : self.size] = self.matrices
+        matrices[:, self.size :, self.size :] = other.matrices
+        return Representation(f"{self.name} + {other.name}", self.group, matrices)
+
+    def __mul__(self, other: "Representation") -> "Representation":
+        """Return the tensor product: all products of a number of one and a number of the other, in the order of ``numpy.kron``."""
+        self._check_partner(other)
+        size = self.size * other.size
+        check_size("other", len(self.group) * size**2, f"the product of {self.name} and {other.name}")
+        matrices = np.einsum("gab,gcd->gacbd", self.matrices, other.matrices).reshape(-1, size, size)
+        names = [f"({r.name})" if " " in r.name else r.name for r in (self, other)]
+        return Representation(" ⊗ ".join(names), self.group, matrices)
+
+    def restrict(self, subgroup: Group, images: Sequence[int] | None = None) -> "Representation":
+        """Return how a part of the group acts on the same numbers.
+
+        Parameters
+        ----------
+        subgroup : Group
+            Permutations that are some of the group's; or, with ``images``, any group.
+        images : sequence of int, optional
+            For each generator of the subgroup the number of the group's element that it is, as for C_4 in C_8: ``[2]``.
+
+        Raises
+        ------
+        ValueError
+            If a generator of the subgroup is no permutation of the group's, or ``images`` do not multiply as the subgroup does.
+
+        Examples
+        --------
+        >>> from gdl_utils.groups import cyclic
+        >>> regular(cyclic(8)).restrict(cyclic(4), [2]).character
+        array([8., 0., 0., 0.])
+        """
+        if images is None:
+            moves = [subgroup.permutations[s].tobytes() for s in subgroup.generators]
+            same_points = subgroup.permutations.shape[1] == self.group.permutations.shape[1]
+            if not same_points or any(move not in self.group._index for move in moves):
+                raise ValueError(
+                    f"subgroup: the permutations of {subgroup.name} are not among those of {self.group.name}; say by images= "
+                    "which elements its generators are"
+                )
+            images = [self.group._index[move] for move in moves]
+        given = [self.matrices[self.group.check_element(g)] for g in images]
+        try:
+            matrices = subgroup.representation(given)
+        except ValueError as error:
+            raise ValueError(
+                f"images: {list(images)} make no {subgroup.name} in {self.group.name}; {error}"
+            ) from None
+        return Representation(f"{self.name} restricted", subgroup, matrices, self.axis)
+
+    def _check_partner(self, other: "Representation") -> None:
+        if not isinstance(other, Representation):
+            raise TypeError(f"other: got {type(other).__name__}; a Representation is needed")
+        if other.group != self.group:
+            raise ValueError(f"other: belongs to {other.group!r}, not to {self.group!r}")
+
+
+def trivial(group: Group) -> Representation:
+    """Return the representation that the group leaves alone: one number at each point, as a grey value. Its axis is dropped.
+
+    Parameters
+    ----------
+    group : Group
+        The group that acts.
+    """
+    return Representation("trivial", group, np.ones((len(group), 1, 1)), axis=())
+
+
+def regular(group: Group) -> Representation:
+    """Return the fibre with one entry for each element of the group, which g moves from h to gh.
+
+    Parameters
+    ----------
+    group : Group
+        The group that acts; up to 406 elements.
+
+    Raises
+    ------
+    ValueError
+        If the group has more than 406 elements: a matrix for each would hold more than 67 million numbers.
+    """
+    check_size("group", len(group) ** 3, f"the matrices of the regular fibre of {group.name}")
+    product = group.product
+    matrices = np.zeros((len(group),) * 3)
+    for g, row in enumerate(product):
+        matrices[g, row, np.arange(len(group))] = 1
+    return Representation("regular", group, matrices)
+
+
+def complement(group: Group) -> Representation:
+    """Return the fibre of a base of DNA, one-hot in the order A, C, G, T, for C_2, which swaps A with T and C with G.
+
+    On a ``strand`` read backwards this is the reverse complement: what the other strand says.
+
+    Parameters
+    ----------
+    group : Group
+        The group that acts: C_1 or C_2.
+
+    Raises
+    ------
+    ValueError
+        If the group is not C_1 or C_2.
+    """
+    if group.family != "cyclic" or group.degree > 2:
+        raise ValueError(f"group: got {group.name}; the complement of a base is an action of C₂")
+    swap = np.eye(4)[::-1] if group.degree == 2 else np.eye(4)
+    return Representation("complement", group, group.representation([swap]))
+
+
+def sign(group: Group) -> Representation:
+    """Return the fibre of one number that a turn keeps and a mirror image turns to its negative.
+
+    Parameters
+    ----------
+    group : Group
+        The group that acts: dihedral or octahedral.
+
+    Raises
+    ------
+    ValueError
+        If the group is neither dihedral nor octahedral: which of its elements are mirror images is not known.
+    """
+    flips = {"dihedral": [1, -1], "octahedral": [1, 1, -1]}.get(group.family)
+    if flips is None:
+        raise ValueError(
+            f"group: got {group.name}; mirror images are known in dihedral and octahedral groups"
+        )
+    matrices = [[[flip]] for flip in flips[: len(group.generators)]]
+    return Representation("sign", group, group.representation(matrices).astype(float))
