@@ -17,13 +17,20 @@ from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
 from gdl_utils.intertwiners import equivariant_basis
 from gdl_utils.layers import (
     EquivariantLinear,
+    FieldBatchNorm,
+    FieldDropout,
+    FieldNorms,
+    Gated,
     GlobalPool,
     GroupBatchNorm,
     GroupConv,
+    GroupPool,
     HexagonMask,
     LiftingConv,
+    NormReLU,
     spatial,
 )
+from gdl_utils.representations import Representation, irreps, regular, sign, trivial
 from gdl_utils.signals import SignalSpace, complement
 from gdl_utils.training import fit
 
@@ -528,3 +535,205 @@ def test_a_model_without_tensors_is_refused():
 class Wordy(nn.Module):
     def forward(self, x):
         return "words"
+
+
+# What the nonlinearities do to the fibres that layers name.
+
+D4 = dihedral(4)
+ARROW = Representation("arrow", D4, D4.representation([[[0, -1], [1, 0]], [[1, 0], [0, -1]]]))
+WAVES = sum((wave for wave in irreps(cyclic(8))[1:3]), trivial(cyclic(8)))
+
+
+class Layer(nn.Module):
+    """What stands for a layer that puts out some fibre."""
+
+    def __init__(self, fibre_out, fibre=None, out_channels=3, dimensions=2):
+        super().__init__()
+        self.fibre_out, self.out_channels, self.dimensions = fibre_out, out_channels, dimensions
+        if fibre is not None:
+            self.fibre = fibre
+
+
+class Numbered(nn.Module):
+    """A learned number for each entry of the fibre: nothing at first."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(size, 1, 1))
+
+    def forward(self, x):
+        return x + self.shift
+
+
+class Scaled(nn.Module):
+    """Divides by a running mean of the norm, and counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("norm", torch.ones(()))
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.training:
+            self.norm.lerp_(x.norm() / x.numel() ** 0.5, 0.1)
+        return x / self.norm
+
+
+FITS = {
+    "regular, ReLU": (regular(D4), nn.ReLU),
+    "regular, in place": (regular(D4), lambda: nn.ReLU(inplace=True)),
+    "regular, normalised": (regular(D4), lambda: nn.Sequential(GroupBatchNorm(3), nn.ReLU())),
+    "regular, PReLU": (regular(D4), lambda: nn.PReLU(3)),
+    "regular, softmax over the group": (regular(D4), lambda: nn.Softmax(2)),
+    "regular, softmax over channels": (regular(D4), lambda: nn.Softmax(1)),
+    "regular, dropout": (regular(D4), lambda: nn.Sequential(nn.Dropout(), nn.ReLU())),
+    "regular, pooled": (regular(D4), lambda: nn.Sequential(spatial(nn.MaxPool2d(2)), nn.ReLU())),
+    "regular, norms": (regular(D4), lambda: NormReLU(regular(D4), 3)),
+    "regular, flat": (regular(D4), lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4))),
+    "trivial, ReLU": (trivial(D4), nn.ReLU),
+    "sign, odd": (sign(D4), nn.Tanh),
+    "arrow, odd": (ARROW, nn.Softsign),
+    "arrow, norms": (ARROW, lambda: nn.Sequential(FieldBatchNorm(ARROW, 3), NormReLU(ARROW, 3))),
+    "arrow, gated": (Gated(ARROW).fibre_in, lambda: Gated(ARROW)),
+    "arrow, read and bent": (ARROW, lambda: nn.Sequential(FieldNorms(ARROW), nn.BatchNorm2d(3), nn.ReLU())),
+    "arrow, scaled": (ARROW, Scaled),
+    "arrow, linear": (ARROW, nn.Identity),
+    "waves, norms": (WAVES, lambda: NormReLU(WAVES, 3)),
+    "waves, dropped": (WAVES, lambda: nn.Sequential(FieldDropout(), NormReLU(WAVES, 3))),
+    "waves of strands": (WAVES, lambda: NormReLU(WAVES, 3)),
+}
+SPOILS = {
+    "sign, ReLU": (
+        sign(D4),
+        nn.ReLU,
+        "ReLU does not respect the sign fibre of D₄.*Odd functions, such as nn.Tanh, NormReLU",
+    ),
+    "arrow, ReLU": (ARROW, nn.ReLU, "ReLU.*arrow.*Odd functions"),
+    "arrow, PReLU": (ARROW, lambda: nn.PReLU(3), "PReLU.*fibre_out=regular"),
+    "waves, odd": (
+        WAVES,
+        nn.Tanh,
+        r"Tanh does not respect the trivial \+ .* of C₈ .*which Layer puts out.*\. NormReLU, Gated",
+    ),
+    "waves, ReLU": (WAVES, nn.ReLU, "ReLU"),
+    "waves, normalised alike": (WAVES, lambda: GroupBatchNorm(3), "GroupBatchNorm"),
+    "arrow, a mean that is 0 yet": (
+        ARROW,
+        lambda: nn.Sequential(GroupBatchNorm(3), nn.Tanh()),
+        "GroupBatchNorm",
+    ),
+    "arrow, softmax over space": (ARROW, lambda: nn.Softmax(-1), "Softmax"),
+    "arrow, dropout": (ARROW, lambda: nn.Sequential(nn.Dropout(), nn.ReLU()), "ReLU"),
+    "arrow, gated and bent": (Gated(ARROW).fibre_in, lambda: nn.Sequential(Gated(ARROW), nn.ReLU()), "ReLU"),
+    "regular, a number each": (
+        regular(D4),
+        lambda: Numbered(8),
+        "Numbered does not respect the regular fibre.*treats all entries of",
+    ),
+    "regular, norms of another": (
+        regular(D4),
+        lambda: NormReLU(ARROW, 3),
+        r"NormReLU takes the arrow fibre of D₄ \(axis \(2,\)\), but gets the regular",
+    ),
+    "arrow, gates missing": (ARROW, lambda: Gated(ARROW), "Gated takes the 1 gate [+] arrow fibre"),
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_nonlinearity_that_a_fibre_allows_passes_and_nothing_is_touched(name):
+    (fibre, make), made = FITS[name], []
+    layer = Layer(fibre, dimensions=1 if "strands" in name else 2)
+    torch.manual_seed(0)
+    numbers = torch.rand(3)
+    torch.manual_seed(0)
+    layers = [layer, nn.Sequential(Layer(fibre), nn.Identity())]
+    Blueprint(layers, nonlinearity=lambda: made.append(make()) or made[-1])
+    assert torch.equal(torch.rand(3), numbers)
+    fresh = make()
+    for one in made:
+        assert one.training and type(one) is type(fresh)
+        for (key, value), other in zip(one.state_dict().items(), fresh.state_dict().values(), strict=True):
+            assert isinstance(value, nn.UninitializedParameter) or torch.equal(value, other), key
+        assert getattr(one, "calls", 0) == 0
+
+
+@pytest.mark.parametrize("name", SPOILS)
+def test_a_nonlinearity_that_a_fibre_does_not_allow_is_refused_with_what_would_do(name):
+    fibre, make, words = SPOILS[name]
+    for layer in (Layer(fibre), nn.Sequential(Layer(fibre), nn.Identity()), Block(Layer(fibre))):
+        if isinstance(layer, Block) and "takes" in words:
+            continue  # what a block of somebody's own puts out is a guess
+        with pytest.raises(ValueError, match=f"(?s)nonlinearity 1: .*{words}"):
+            Blueprint([layer], nonlinearity=make)
+
+
+class Block(nn.Module):
+    """A block of somebody's own around a layer."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+
+def test_the_error_is_the_measured_one():
+    with pytest.raises(ValueError, match=r"difference of (0\.[3-9]|1)\d* \(relative\)"):
+        Blueprint([Layer(ARROW)], nonlinearity=nn.ReLU)
+
+
+def test_layers_are_linked_by_their_fibres():
+    odd = {"nonlinearity": nn.Tanh}
+    Blueprint([Layer(ARROW), Layer(ARROW, fibre=ARROW)], **odd)
+    with pytest.raises(
+        ValueError, match=r"equivariant 2: Layer takes the regular fibre of D₄ .*but gets the arrow"
+    ):
+        Blueprint([Layer(ARROW), Layer(ARROW, fibre=regular(D4))], **odd)
+    with pytest.raises(ValueError, match="equivariant 2: Layer takes the 1 gate"):
+        Blueprint([Layer(ARROW), Layer(ARROW, fibre=Gated(ARROW).fibre_in)], **odd)
+    with pytest.raises(ValueError, match="nonlinearity 2: Gated takes"):
+        Blueprint(
+            [Layer(Gated(ARROW).fibre_in), Layer(ARROW, fibre=ARROW)], nonlinearity=lambda: Gated(ARROW)
+        )
+    with pytest.raises(ValueError, match="equivariant 2: Layer takes the sheared"):
+        skew = np.array([[1.0, 0.7], [0.0, 1.0]])
+        sheared = Representation("sheared", D4, np.linalg.inv(skew) @ ARROW.matrices @ skew)
+        Blueprint([Layer(ARROW), Layer(ARROW, fibre=sheared)], **odd)
+    # What is not known is not judged: a pooling over the group, a block of one's own; a part of the group may go on.
+    pooled = [Layer(regular(D4)), nn.Sequential(GroupPool(), Layer(regular(D4), fibre=trivial(D4)))]
+    Blueprint(pooled), Blueprint(pooled, local_pooling=[spatial(nn.AvgPool2d(2)), None])
+    Blueprint([Block(Layer(ARROW)), Layer(ARROW, fibre=regular(D4))], **odd)
+    Blueprint([Layer(regular(D4)), Layer(trivial(D4), fibre=trivial(D4))], local_pooling=[GroupPool(), None])
+    quarter = ARROW.restrict(cyclic(4), [1])
+    Blueprint([Layer(ARROW), Layer(quarter, fibre=quarter)], **odd)
+    with pytest.raises(ValueError, match="equivariant 2: Layer takes the sheared restricted"):
+        other = sheared.restrict(cyclic(4), [1])
+        Blueprint([Layer(ARROW), Layer(quarter, fibre=other)], **odd)
+    with pytest.raises(ValueError, match="local pooling 1: Numbered does not respect"):
+        Blueprint([Layer(ARROW)], local_pooling=[Numbered(2)], **odd)
+
+
+def test_layers_of_the_package_are_linked_too():
+    kernel = square_grid(3, D4)
+    lift = lambda out, **how: LiftingConv(kernel, 1, 3, fibre_out=out, **how)
+    conv = lambda before, after: GroupConv(kernel, 3, 3, fibre=before, fibre_out=after)
+    gated = Gated(ARROW)
+    model = Blueprint(
+        [nn.Sequential(lift(gated.fibre_in)), conv(ARROW, gated.fibre_in)],
+        nonlinearity=lambda: nn.Sequential(FieldBatchNorm(gated.fibre_in, 3), Gated(ARROW)),
+        invariant_pooling=nn.Sequential(FieldNorms(ARROW), GlobalPool(2)),
+    ).double()
+    assert audit(model, torch.randn(2, 1, 9, 9, dtype=torch.float64), D4).rows[-1].error <= 1e-12
+    with pytest.raises(ValueError, match=r"nonlinearity 1: ReLU .*which LiftingConv puts out"):
+        Blueprint([lift(ARROW)])
+    with pytest.raises(ValueError, match="equivariant 2: GroupConv takes the regular"):
+        Blueprint([lift(ARROW), GroupConv(kernel, 3, 3)], nonlinearity=nn.Tanh)
+
+
+def test_modules_without_values_are_not_harmed():
+    with torch.device("meta"):
+        model = Blueprint([Layer(ARROW)], nonlinearity=lambda: NormReLU(ARROW, 3))
+        assert model[1].threshold.is_meta
+        with pytest.raises(ValueError, match="ReLU does not respect"):
+            Blueprint([Layer(ARROW)])
+        with pytest.raises(ValueError, match="NormReLU takes"):
+            Blueprint([Layer(sign(D4))], nonlinearity=lambda: NormReLU(ARROW, 3))

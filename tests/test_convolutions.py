@@ -2,13 +2,26 @@
 
 import itertools
 import warnings
+import zlib
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, nodes, pairs, square_grid, strand, torus
+from gdl_utils.domains import (
+    Disk,
+    cubic_grid,
+    cycle,
+    disk,
+    hexagonal_grid,
+    nodes,
+    pairs,
+    square_grid,
+    strand,
+    torus,
+)
+from gdl_utils.domains.grids import CUBE_MATRICES
 from gdl_utils.equivariance import assert_equivariant, equivariance_error, relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral
 from gdl_utils.layers import GroupConv, HexagonMask, LiftingConv
@@ -510,3 +523,163 @@ def test_filters_that_are_kept_in_evaluation_are_never_stale(name):
         assert relative_error(after, before) > 1e-12
         assert relative_error(torch.func.vmap(layer)(torch.stack([x, x]))[1], after) <= 1e-12
     assert layer(x).requires_grad and layer.__getstate__()["_kept"] is None
+
+
+# Any representation as output
+
+
+def plane(group):
+    """Arrows of the picture's plane, under turns by any angle."""
+    c, s = np.cos(2 * np.pi / group.degree), np.sin(2 * np.pi / group.degree)
+    matrices = [np.array([[c, -s], [s, c]]), np.diag([1.0, -1.0])]
+    return Fibre("plane", group, group.representation(matrices[: len(group.generators)]))
+
+
+def arrow(group):
+    """The arrows of a volume."""
+    matrices = [np.array(m, dtype=float) for m in CUBE_MATRICES]
+    return Fibre("arrow", group, group.representation(matrices[: len(group.generators)]))
+
+
+def minus(group):
+    """A number that the first generator turns to its negative."""
+    matrices = [[[-1.0]], [[1.0]], [[1.0]]][: len(group.generators)]
+    return Fibre("minus", group, group.representation(matrices))
+
+
+CHAINS = {
+    "p4": (
+        square_grid,
+        cyclic(4),
+        3,
+        6,
+        [trivial, regular, vector, minus, vector, sheared, regular, trivial],
+    ),
+    "p4m": (square_grid, dihedral(4), 4, 7, [trivial, regular, vector, sign, vector, sheared, trivial]),
+    "p6": (hexagonal_grid, cyclic(6), 3, 7, [trivial, regular, plane, minus, trivial]),
+    "p6m": (hexagonal_grid, dihedral(6), 3, 7, [trivial, regular, sign, regular, plane, plane, trivial]),
+    "Oh": (
+        cubic_grid,
+        octahedral(reflections=True),
+        3,
+        4,
+        [trivial, regular, sign, regular, arrow, arrow, trivial],
+    ),
+    "strand": (strand, cyclic(2), 5, 11, [complement, regular, minus, complement, trivial]),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("name", CHAINS)
+def test_representations_follow_each_other(name, dtype):
+    grid, group, kernel, size, fibres = CHAINS[name]
+    x, error = None, {torch.float64: 1e-12, torch.float32: 1e-5}[dtype]
+    for before, after in itertools.pairwise(f(group) for f in fibres):
+        layer = LiftingConv(grid(kernel, group), 2, 2, fibre=before, fibre_out=after, padding=1).to(dtype)
+        space = SignalSpace(grid(size, group), before)
+        mask = torch.from_numpy(space.domain.mask)
+        x = torch.randn(2, 2, *space.shape, dtype=dtype) if x is None else x
+        size = size + 2 - (kernel - 1) if grid is not hexagonal_grid else size
+        out = SignalSpace(grid(size, group), after)
+        run = lambda x, layer=layer, mask=mask: layer(x) * (mask if grid is hexagonal_grid else 1)
+        x = x * mask if grid is hexagonal_grid else x
+        y = run(x)
+        assert y.shape[1:] == (2, *out.shape) and y.abs().max() > 1e-3
+        assert_equivariant(run, x, space, out, bound=error)
+        if after.size > 1:  # the control: its entries stretched
+            factors = torch.arange(1, after.size + 1).view(-1, *(1,) * layer.dimensions)
+            with pytest.raises(AssertionError, match="not equivariant"):
+                uneven = lambda x, run=run, factors=factors: factors * run(x)
+                assert_equivariant(uneven, x, space, out, bound=1e-3)
+        flat = x.flatten(1, 2) if before.axis else x
+        expected = layer(x).flatten(1, 2) if after.axis else layer(x)
+        assert relative_error(layer.to_conv()(flat), expected) <= error
+        x = (y.relu() if after.is_permutation else y).detach()
+
+
+SOLVED = [
+    (square_grid(3, dihedral(4)), regular, vector, 18),
+    (square_grid(3, dihedral(4)), vector, sign, 2),
+    (square_grid(2, cyclic(4)), sheared, vector, 4),
+    (square_grid(3, cyclic(4)), regular, sheared, 18),
+    (cubic_grid(3, octahedral(reflections=True)), arrow, arrow, 8),
+    (cubic_grid(2, octahedral()), sign, regular, None),
+    (strand(4, cyclic(2)), complement, minus, 8),
+    (hexagonal_grid(3, dihedral(6)), plane, plane, 3),
+    (disk(5, cyclic(12)), plane, plane, None),
+]
+
+
+@pytest.mark.parametrize(("domain", "fibre", "fibre_out", "dim"), SOLVED, ids=str)
+def test_filters_to_a_representation_are_all_that_the_average_over_the_group_leaves(
+    domain, fibre, fibre_out, dim
+):
+    group = domain.group
+    fibre, fibre_out = fibre(group), fibre_out(group)
+    layer = LiftingConv(domain, 2, 3, fibre=fibre, fibre_out=fibre_out).double()
+    if fibre_out.name == "regular":
+        assert layer.weight.shape == (3, 2, fibre.size, len(domain))
+        return
+    # The average, literally, as a matrix on all filters (F_out, F, points).
+    average = 0
+    for g in range(len(group)):
+        if isinstance(domain, Disk):
+            move, pixels = domain.matrices[g], domain.waves.reshape(len(domain), -1)
+        else:
+            move, pixels = np.zeros((len(domain),) * 2), np.eye(domain.mask.size)[domain.mask.ravel()]
+            move[domain.permutation[g], range(len(domain))] = 1
+        dual = fibre.matrices[group.inverse[g]].T
+        average = average + np.kron(np.kron(fibre_out.matrices[g], dual), move) / len(group)
+    basis = (layer._exact["kernels"] @ np.linalg.pinv(pixels)).reshape(layer.weight.shape[2], -1)
+    assert len(basis) == round(np.trace(average)) == np.linalg.matrix_rank(average, tol=1e-9)
+    assert dim is None or len(basis) == dim
+    assert np.abs(basis @ average.T - basis).max() <= 1e-12
+    assert np.abs(basis @ basis.T - np.eye(len(basis))).max() <= 1e-12
+    weighted = np.einsum("oik,kefx->oeifx", layer.weight.detach(), layer._exact["kernels"])
+    assert relative_error(layer.expand(), torch.from_numpy(weighted).view(layer.expand().shape)) <= 1e-12
+
+
+def test_the_regular_representation_said_aloud_is_the_layer_as_it_was():
+    kernel, group = square_grid(3, dihedral(4)), dihedral(4)
+    layer, other = GroupConv(kernel, 2, 3), GroupConv(kernel, 2, 3, fibre_out=regular(group))
+    assert layer.weight.shape == (3, 2, 8, 9) and layer.bias.shape == (3,) and "fibre_out" not in repr(layer)
+    other.load_state_dict(layer.state_dict())
+    x = torch.randn(1, 2, 8, 5, 5)
+    assert torch.equal(layer(x), other(x))
+    # What was saved before there was another output: the checksum of these two tables.
+    checksum = zlib.crc32(regular(group).matrices.tobytes(), zlib.crc32(kernel.permutation.tobytes()))
+    assert layer.state_dict()._metadata[""]["kind"] == f"D₄, square grid 3×3, regular fibre ({checksum:08x})"
+    with pytest.raises(RuntimeError, match="weight: saved from D₄, square grid 3×3, regular fibre to vector"):
+        layer.load_state_dict(GroupConv(kernel, 2, 3, fibre_out=vector(group)).state_dict())
+
+
+def test_a_bias_is_what_the_group_leaves_alone():
+    kernel, group = square_grid(3, dihedral(4)), dihedral(4)
+    layer = lambda fibre: LiftingConv(kernel, 1, 4, fibre_out=fibre)
+    assert layer(vector(group)).bias is None
+    assert layer(trivial(group)).bias.shape == (4, 1)
+    both = layer(vector(group) + trivial(group) + trivial(group)).double()
+    nn.init.zeros_(both.weight)
+    y = both(torch.randn(1, 1, 5, 5, dtype=torch.float64))[0, :, :, 0, 0]
+    assert both.bias.shape == (4, 2) and y.shape == (4, 4)
+    assert y[:, :2].abs().max() <= 1e-12 and torch.linalg.matrix_rank(y[:, 2:]) == 2
+    with pytest.raises(
+        ValueError, match="fibre_out: no filter on a square grid 1×1 but 0 leads from trivial to"
+    ):
+        LiftingConv(square_grid(1, group), 1, 1, fibre_out=vector(group))
+    with pytest.raises(ValueError, match="fibre_out: belongs to"):
+        layer(vector(cyclic(4)))
+    with pytest.raises(ValueError, match="matrices: not a representation of D₄"):
+        layer([np.eye(2) * 2, np.eye(2)])
+    big = octahedral(reflections=True)
+    with pytest.raises(ValueError, match="fibre_out: the basis of all equivariant filters would hold"):
+        GroupConv(cubic_grid(5, big), 1, 1, fibre_out=regular(big) + trivial(big))
+
+
+def test_a_field_of_arrows_has_the_size_of_a_regular_one_at_the_start():
+    group = octahedral(reflections=True)
+    x = torch.randn(4, 3, 48, 5, 5, 5)
+    size = lambda **more: float(
+        GroupConv(cubic_grid(3, group), 3, 16, **more)(x).square().mean().sqrt().detach()
+    )
+    assert size(fibre_out=arrow(group)) == pytest.approx(size(), rel=0.1)

@@ -7,15 +7,18 @@ A grid knows the standard turns and mirrors of the groups that it admits. Any ot
 each generator of the group, and is refused where it does not map the grid to itself.
 """
 
+from gdl_utils.domains.disk import Disk, disk
 from gdl_utils.domains.domain import Domain
 from gdl_utils.domains.grids import cubic_grid, hexagonal_grid, square_grid, strand
 from gdl_utils.domains.nodes import nodes, pairs
 from gdl_utils.domains.periodic import cycle, torus
 
 __all__ = [
+    "Disk",
     "Domain",
     "cubic_grid",
     "cycle",
+    "disk",
     "hexagonal_grid",
     "nodes",
     "pairs",

@@ -3,7 +3,7 @@
 from gdl_utils.layers.averaging import averaged
 from gdl_utils.layers.convolutions import GroupConv, LiftingConv
 from gdl_utils.layers.graphs import Adjacency, EGNNLayer, GraphConv
-from gdl_utils.layers.linear import EquivariantLinear
+from gdl_utils.layers.linear import EquivariantLinear, GroupLinear
 from gdl_utils.layers.normalisation import FieldDropout, GroupBatchNorm, GroupLayerNorm
 from gdl_utils.layers.plain import to_plain
 from gdl_utils.layers.pooling import (
@@ -16,21 +16,28 @@ from gdl_utils.layers.pooling import (
 )
 from gdl_utils.layers.sequences import chrono_, time_warped
 from gdl_utils.layers.sets import PairLinear, SetAttention, SetLinear
+from gdl_utils.layers.steerable import CircularMask, FieldBatchNorm, FieldNorms, Gated, NormReLU
 
 __all__ = [
     "Adjacency",
     "BlurPool",
+    "CircularMask",
     "EGNNLayer",
     "EquivariantLinear",
+    "FieldBatchNorm",
     "FieldDropout",
+    "FieldNorms",
+    "Gated",
     "GlobalPool",
     "GraphConv",
     "GroupBatchNorm",
     "GroupConv",
     "GroupLayerNorm",
+    "GroupLinear",
     "GroupPool",
     "HexagonMask",
     "LiftingConv",
+    "NormReLU",
     "PairLinear",
     "PolyphasePool",
     "SetAttention",

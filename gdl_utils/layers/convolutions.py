@@ -3,11 +3,13 @@
 A filter is a signal on a small domain, the kernel's points, so the group moves it as it moves an image. A group
 convolution turns the filter to every position that the group knows, and slides all of them:
 
-    expand:    W[g] = g·w   for every g in G    (one gather by an index that is made once, from the action)
+    expand:    W[g] = g·w   for every g in G    (on a grid one gather, on a disk one matrix; made once, from the action)
     convolve:  one ordinary convolution with the filters W
 
 What comes out carries an axis for the group, on which it acts by the regular representation: (g·y)[h](u) = y[g⁻¹h](g⁻¹·u).
-See Cohen and Welling (2016), "Group equivariant convolutional networks", equations 10 and 11, for p4 and p4m.
+See Cohen and Welling (2016), "Group equivariant convolutional networks", equations 10 and 11, for p4 and p4m. Any other
+representation can come out as well: then the filters W are all that lead there, each with a weight of its own, as in Weiler and
+Cesa (2019), "General E(2)-equivariant steerable CNNs".
 """
 
 import math
@@ -20,9 +22,10 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from gdl_utils._checks import check_positive
-from gdl_utils.domains import Domain
+from gdl_utils.domains import Disk, Domain
+from gdl_utils.layers.expansion import as_fibre, tables
 from gdl_utils.layers.geometry import Geometry
-from gdl_utils.signals import Fibre, SignalSpace, regular
+from gdl_utils.representations import Representation, regular, trivial
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 FUNCTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}
@@ -31,18 +34,20 @@ FUNCTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.c
 class LiftingConv(nn.Module):
     """Lift a signal on a grid to the group: correlate it with one filter in every position g·w that the group gives it.
 
-    Equivariant to the domain's group, which acts on the output by the regular representation, and to shifts by multiples of the
-    stride.
+    Equivariant to the domain's group, which acts on the output by the regular representation or by ``fibre_out``, and to shifts by
+    multiples of the stride. On a disk quarter-turns are exact, other turns as far as pixels allow; see ``disk``.
 
     Parameters
     ----------
-    domain : Domain
+    domain : Domain or Disk
         The kernel's points and the group: ``square_grid(3, dihedral(4))`` for a 3 × 3 kernel of p4m, ``hexagonal_grid(3,
-        cyclic(6))`` for the 7 points of p6, ``cubic_grid(3, octahedral())``, ``strand(11, cyclic(2))``.
+        cyclic(6))`` for the 7 points of p6, ``cubic_grid(3, octahedral())``, ``strand(11, cyclic(2))``; ``disk(5, cyclic(8))``.
     in_channels, out_channels : int
         Number of signals that come in, and of filters.
-    fibre : Fibre, or sequence of matrices of shape (F, F), one for each generator, optional
+    fibre : Representation, or sequence of matrices of shape (F, F), one for each generator, optional
         How the group acts on a value of the input; by default trivially (a grey value).
+    fibre_out : Representation, or sequence of matrices of shape (F_out, F_out), optional
+        How it acts on a value of the output; by default ``regular(domain.group)``.
     stride, dilation : int, or one for each axis of space
         As for ``torch.nn.Conv2d``; alike on axes that the group swaps.
     padding : int, or one for each axis of space, or {"same", "valid"}
@@ -53,20 +58,23 @@ class LiftingConv(nn.Module):
     groups : int
         Into how many parts the channels are split, as for ``torch.nn.Conv2d``: a divisor of both numbers of channels.
     bias : bool
-        Whether to add one learned number to each output channel, the same for all of the group.
+        Whether to add one learned number to each output channel, the same for all of the group; with ``fibre_out`` a learned
+        vector that the group leaves alone, if there is any.
     device, dtype : optional
         Where the parameters lie, and of which type they are.
 
     Attributes
     ----------
     weight : parameter of shape (out_channels, in_channels // groups, F, len(domain))
-        The filters: signals on the kernel's points, which are those of the domain's mask in row-major order.
-    bias : parameter of shape (out_channels,), or None
+        The filters: signals on the kernel's points, which are those of the domain's mask in row-major order; on a disk
+        coefficients of its waves. With a ``fibre_out`` that is not regular (out_channels, in_channels // groups, dim): coefficients in an
+        orthonormal basis of all equivariant filters.
+    bias : parameter of shape (out_channels,), with ``fibre_out`` (out_channels, number of invariant vectors), or None
 
     Raises
     ------
     TypeError, ValueError
-        At once, if an argument does not fit; in ``forward``, if the input does not.
+        At once, if an argument does not fit, or no filter leads to ``fibre_out``; in ``forward``, if the input does not fit.
     RuntimeError
         In ``load_state_dict``, if the weights were saved from a layer of another group, kernel or fibre. (A state dict knows as long as it is
         torch's own; one that was made a plain ``dict`` does not.)
@@ -80,8 +88,8 @@ class LiftingConv(nn.Module):
 
     Notes
     -----
-    Takes ``(batch, in_channels, F, *space)``, without the axis F for a trivial fibre, and gives
-    ``(batch, out_channels, |G|, *space)``. On a hexagonal grid the output is not 0 outside of the mask, and needs
+    Takes ``(batch, in_channels, F, *space)`` and gives ``(batch, out_channels, F_out, *space)``, where F_out is |G| for the regular
+    representation; without the axis for a trivial fibre. On a hexagonal grid the output is not 0 outside of the mask, and needs
     a ``HexagonMask``.
 
     Examples
@@ -93,13 +101,16 @@ class LiftingConv(nn.Module):
     torch.Size([16, 8, 4, 28, 28])
     """
 
+    _fibre_by_default = staticmethod(trivial)
+
     def __init__(
         self,
-        domain: Domain,
+        domain: Domain | Disk,
         in_channels: int,
         out_channels: int,
         *,
-        fibre: Fibre | Sequence[ArrayLike] | None = None,
+        fibre: Representation | Sequence[ArrayLike] | None = None,
+        fibre_out: Representation | Sequence[ArrayLike] | None = None,
         stride: int | Sequence[int] = 1,
         padding: int | Sequence[int] | str = 0,
         dilation: int | Sequence[int] = 1,
@@ -119,36 +130,52 @@ class LiftingConv(nn.Module):
                 f"groups: got {groups}, which does not divide {in_channels} and {out_channels} channels"
             )
         self.domain, self.group, self.dimensions = domain, domain.group, len(domain.shape)
-        self.fibre = SignalSpace(domain, fibre).fibre  # a filter is a signal of this space
-        self._expansion = _expansion(domain, self.fibre, in_channels // groups)
-        like = {"device": device, "dtype": dtype}
-        self.weight = nn.Parameter(
-            torch.empty(out_channels, in_channels // groups, self.fibre.size, len(domain), **like)
+        fibre = self._fibre_by_default(self.group) if fibre is None else fibre
+        self.fibre = as_fibre("fibre", fibre, domain)
+        self.fibre_out = as_fibre(
+            "fibre_out", regular(self.group) if fibre_out is None else fibre_out, domain
         )
-        self.bias = nn.Parameter(torch.empty(out_channels, **like)) if bias else None
+        self._exact = tables(domain, self.fibre, self.fibre_out, in_channels // groups)
+        like = {"device": device, "dtype": dtype}
+        kernels, still = self._exact.get("kernels"), self._exact.get("still", ())
+        numbers = (self.fibre.size, len(domain)) if kernels is None else (len(kernels),)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *numbers, **like))
+        shape = (out_channels,) if kernels is None else (out_channels, len(still))
+        self.bias = nn.Parameter(torch.empty(shape, **like)) if bias and shape[-1] else None
         self._kept = None
         self._place()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights and bias as ``torch.nn.Conv2d`` does for the same number of inputs to an output."""
+        """Draw weights and bias so that outputs are as large as those of ``torch.nn.Conv2d`` for the same number of inputs to an output."""
         bound = 1 / math.sqrt(self.weight[0].numel())
+        if "kernels" in self._exact:
+            squares = np.square(self._exact["kernels"]).sum() / self.fibre_out.size
+            bound = 1 / math.sqrt(self.weight.shape[1] * squares)
         nn.init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
             nn.init.uniform_(self.bias, -bound, bound)
 
     def expand(self) -> torch.Tensor:
-        """Return the filters in all positions, W[g] = g·w; shape ``(out_channels·|G|, in_channels // groups·F, *kernel)``."""
+        """Return the filters in all positions, W[g] = g·w; shape ``(out_channels·F_out, in_channels // groups·F, *kernel)``."""
         filters = self.weight
-        if self._index.device != filters.device:  # weights were put in the place of others
+        if next(iter(self._tables.values())).device != filters.device:  # these weights replaced others
             self._place()
-        if self._mixing is not None:  # what the group does to the fibre, then where it takes the points
-            filters = torch.einsum("gef,oifp->oigep", self._mixing.to(filters.dtype), filters)
+        cast = lambda name: self._tables[name].to(filters.dtype)
+        kernel = (filters.shape[1] * self.fibre.size, *self.domain.shape)
+        if "kernels" in self._tables:  # all filters that lead to this representation, each with its weight
+            return torch.einsum("oik,kefx->oeifx", filters, cast("kernels")).reshape(-1, *kernel)
+        if "mixing" in self._tables:  # what the group does to the fibre, then where it takes the points
+            filters = torch.einsum("gef,oifp->oigep", cast("mixing"), filters)
         filters = filters.flatten(1)
         if self.geometry.hexagonal:  # the index of an empty corner points at this zero
             filters = nn.functional.pad(filters, (0, 1))
-        kernel = (self.weight.shape[1] * self.fibre.size, *self.domain.shape)
-        return filters.index_select(1, self._index).view(-1, *kernel)
+        filters = filters.index_select(1, self._tables["index"])
+        if "waves" in self._tables:  # on a disk: coefficients, times what the group has made of their waves
+            turned = cast("waves")
+            filters = filters.view(self.out_channels, len(turned), -1, turned.shape[1])
+            filters = torch.einsum("ogcp,gpx->ogcx", filters, turned)
+        return filters.reshape(-1, *kernel)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve; shapes as in the class's notes."""
@@ -159,12 +186,12 @@ class LiftingConv(nn.Module):
             both = [p for p in reversed(padding) for _ in range(2)]  # torch's order: the last axis first
             x, padding = nn.functional.pad(x, both, mode=how.padding_mode), 0
         y = FUNCTION[self.dimensions](x, *self._filters(), how.stride, padding, how.dilation, self.groups)
-        return y.view(y.shape[0], self.out_channels, len(self.group), *y.shape[2:])
+        return y.view(y.shape[0], self.out_channels, *self.fibre_out.axis, *y.shape[2:])
 
     def to_conv(self) -> nn.Module:
         """Return the plain ``nn.ConvNd`` that this layer equals, for deployment; it no longer follows the layer's weights.
 
-        It takes ``(batch, in_channels·F, *space)`` and gives ``(batch, out_channels·|G|, *space)``; ``to_plain`` does it to a network.
+        It takes ``(batch, in_channels·F, *space)`` and gives ``(batch, out_channels·F_out, *space)``; ``to_plain`` does it to a network.
         """
         filters, how = self.expand().detach(), self.geometry
         conv = CONV[self.dimensions](
@@ -178,20 +205,18 @@ class LiftingConv(nn.Module):
 
     def extra_repr(self) -> str:
         """Say what the layer is made of."""
+        out = f"fibre_out={self.fibre_out.name}, " * ("kernels" in self._exact)
         return (
-            f"{self.in_channels}, {self.out_channels}, group={self.group.name}, fibre={self.fibre.name}, kernel={self.domain.name}, "
-            f"{self.geometry}, "
+            f"{self.in_channels}, {self.out_channels}, group={self.group.name}, fibre={self.fibre.name}, {out}"
+            f"kernel={self.domain.name}, {self.geometry}, "
             + f"groups={self.groups}, " * (self.groups > 1)
             + f"bias={self.bias is not None}"
         )
 
     def _place(self) -> None:
         """Make the tables anew where the weights are, from arrays that no change of type or device has touched."""
-        index, mixing = self._expansion
-        self._index = torch.from_numpy(index).to(self.weight.device)
-        self._mixing = (
-            None if mixing is None else torch.from_numpy(mixing).to(self.weight.dtype).to(self.weight.device)
-        )
+        place = lambda t: (t.to(self.weight.dtype) if t.is_floating_point() else t).to(self.weight.device)
+        self._tables = {name: place(torch.from_numpy(array)) for name, array in self._exact.items()}
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
@@ -213,12 +238,21 @@ class LiftingConv(nn.Module):
         return self.__dict__ | {"_kept": None}
 
     def _repeated_bias(self) -> torch.Tensor | None:
-        return None if self.bias is None else self.bias.repeat_interleave(len(self.group))
+        if self.bias is None or self.bias.ndim == 1:
+            return None if self.bias is None else self.bias.repeat_interleave(self.fibre_out.size)
+        return (self.bias @ self._tables["still"].to(self.bias)).flatten()
 
     def _kind(self) -> str:
-        """Say for which group, kernel and fibre weights are, with a checksum of what these do."""
-        of = zlib.crc32(self.fibre.matrices.tobytes(), zlib.crc32(self.domain.permutation.tobytes()))
-        return f"{self.group.name}, {self.domain.name}, {self.fibre.name} fibre ({of:08x})"
+        """Say for which group, kernel and fibres weights are, with a checksum of what these do."""
+        disk, more, of = isinstance(self.domain, Disk), "", 0
+        what = [self.domain.waves, self.domain.matrices] if disk else [self.domain.permutation]
+        what.append(self.fibre.matrices)
+        if "kernels" in self._exact:
+            what, more = [*what, self.fibre_out.matrices], f" to {self.fibre_out.name}"
+        for array in what:  # to six digits, which all machines compute alike
+            array = np.round(array, 6) + 0.0 if array.dtype.kind == "f" else array
+            of = zlib.crc32(array.tobytes(), of)
+        return f"{self.group.name}, {self.domain.name}, {self.fibre.name} fibre{more} ({of:08x})"
 
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -272,18 +306,18 @@ class GroupConv(LiftingConv):
 
     Parameters
     ----------
-    domain : Domain
+    domain : Domain or Disk
         The kernel's points and the group.
     in_channels, out_channels : int
         Number of lifted signals that come in, and of filters.
-    fibre : Fibre, or sequence of matrices, optional
-        How the group acts on a value of the input; by default ``regular(domain.group)``.
+    fibre, fibre_out : Representation, or sequence of matrices, optional
+        How the group acts on a value of the input and of the output; by default ``regular(domain.group)``.
     stride, padding, dilation, groups, padding_mode, bias, device, dtype : optional
         As for ``LiftingConv``.
 
     Notes
     -----
-    Takes ``(batch, in_channels, |G|, *space)`` and gives ``(batch, out_channels, |G|, *space)``.
+    Takes ``(batch, in_channels, F, *space)`` and gives ``(batch, out_channels, F_out, *space)``; with the regular ones both are |G|.
 
     Examples
     --------
@@ -294,50 +328,4 @@ class GroupConv(LiftingConv):
     torch.Size([2, 16, 4, 26, 26])
     """
 
-    def __init__(
-        self,
-        domain: Domain,
-        in_channels: int,
-        out_channels: int,
-        *,
-        fibre: Fibre | Sequence[ArrayLike] | None = None,
-        stride: int | Sequence[int] = 1,
-        padding: int | Sequence[int] | str = 0,
-        dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        padding_mode: str = "zeros",
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ):
-        if fibre is None and isinstance(domain, Domain):
-            fibre = regular(domain.group)
-        super().__init__(
-            domain, in_channels, out_channels, fibre=fibre, stride=stride, padding=padding, dilation=dilation,
-            groups=groups, padding_mode=padding_mode, bias=bias, device=device, dtype=dtype,
-        )  # fmt: skip
-
-
-def _expansion(domain: Domain, fibre: Fibre, in_channels: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the index that expands filters, and for a fibre that is no permutation the matrices to apply before it.
-
-    The index runs over (g, channel, fibre, kernel entry) and points into a filter's (channel, fibre, point); with mixing
-    matrices, which have made a copy for each g, into its (channel, g, fibre, point).
-    """
-    size, points = fibre.size, len(domain)
-    # The filter meets the input in a scalar product, so it moves by the dual of the fibre, ρ(g⁻¹)ᵀ; where ρ is orthogonal,
-    # as for all permutations, that is ρ(g).
-    dual = fibre.matrices[domain.group.inverse].transpose(0, 2, 1)
-    is_permutation = np.isin(fibre.matrices, (0, 1)).all() and (fibre.matrices.sum(axis=1) == 1).all()
-    g, i, f, u = np.ogrid[: len(domain.group), :in_channels, :size, :points]
-    came_from = np.argsort(domain.permutation, axis=1)[g, u]  # g⁻¹·u
-    if is_permutation:
-        index = (i * size + dual.argmax(axis=2)[g, f]) * points + came_from
-    else:
-        index = ((i * len(domain.group) + g) * size + f) * points + came_from
-    if not domain.mask.all():
-        copies = 1 if is_permutation else len(domain.group)
-        full = np.full((*index.shape[:3], domain.mask.size), in_channels * copies * size * points)
-        full[..., np.flatnonzero(domain.mask)] = index
-        index = full
-    return index.ravel(), None if is_permutation else np.ascontiguousarray(dual)
+    _fibre_by_default = staticmethod(regular)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gdl_utils.domains import Domain
+from gdl_utils.domains import Disk, Domain
 
 MODES = ("zeros", "circular", "reflect", "replicate")
 
@@ -15,8 +15,8 @@ class Geometry:
 
     Parameters
     ----------
-    domain : Domain
-        The kernel: a centred grid.
+    domain : Domain or Disk
+        The kernel: a centred grid, or a disk.
     stride, padding, dilation, padding_mode
         As for ``LiftingConv``.
 
@@ -28,21 +28,22 @@ class Geometry:
 
     def __init__(
         self,
-        domain: Domain,
+        domain: Domain | Disk,
         stride: int | Sequence[int],
         padding: int | Sequence[int] | str,
         dilation: int | Sequence[int],
         padding_mode: str,
     ):
-        if not isinstance(domain, Domain) or len(domain.shape) not in (1, 2, 3):
+        if not isinstance(domain, Domain | Disk) or len(domain.shape) not in (1, 2, 3):
             raise ValueError(f"domain: got {domain!r}; a kernel is a grid with one to three axes")
         matrices = linear_action(domain)
         if matrices is None:
             raise ValueError(
-                f"domain: got {domain!r}, whose group does not turn it about a centre; square_grid, cubic_grid, strand and "
-                "hexagonal_grid make kernels"
+                f"domain: got {domain!r}, whose group does not turn it about a centre; square_grid, cubic_grid, strand, "
+                "hexagonal_grid and disk make kernels"
             )
-        self.kernel, self.hexagonal = domain.shape, not domain.mask.all()
+        self.kernel = domain.shape
+        self.hexagonal = isinstance(domain, Domain) and not domain.mask.all()
         self.stride, self.dilation = self._each("stride", stride, 1), self._each("dilation", dilation, 1)
         if padding_mode not in MODES[: 2 if self.hexagonal else 4]:
             allowed = ", ".join(map(repr, MODES[: 2 if self.hexagonal else 4]))
@@ -117,8 +118,10 @@ class Geometry:
         return f"stride={_short(self.stride)}, padding={_short(self.padding)}, {dilation}padding_mode={self.padding_mode!r}"
 
 
-def linear_action(domain: Domain) -> np.ndarray | None:
-    """Return the matrices by which a group turns a grid about its centre, shape (len(group), d, d); None where it does not."""
+def linear_action(domain: Domain | Disk) -> np.ndarray | None:
+    """Return the matrices by which a group turns a kernel about its centre, shape (len(group), d, d); None where it does not."""
+    if isinstance(domain, Disk):
+        return domain.plane
     # The smallest grid on which a matrix can be read off: a kernel of one point is turned by any.
     wide = domain.resize(tuple(max(3, side) for side in domain.shape)) or domain
     points, moved = wide.points, wide.points[wide.permutation]

@@ -30,7 +30,7 @@ def to_plain(model: nn.Module) -> nn.Module:
     Raises
     ------
     ValueError
-        If ``GroupPool`` or ``spatial`` is used and the network's group convolutions are not all of one group.
+        If ``GroupPool`` or ``spatial`` is used and what the network's group convolutions give is not all of one size.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def to_plain(model: nn.Module) -> nn.Module:
     >>> torch.allclose(to_plain(model)(x), model(x), atol=1e-6)
     True
     """
-    orders = {len(m.group) for m in model.modules() if isinstance(m, LiftingConv)}
+    orders = {m.fibre_out.size for m in model.modules() if isinstance(m, LiftingConv) and m.fibre_out.axis}
     return _plain(copy.deepcopy(model), orders, {})
 
 
@@ -62,9 +62,9 @@ def _replacement(module: nn.Module, orders: set[int]) -> nn.Module:
     if type(module) not in known or module._forward_hooks or module._forward_pre_hooks:
         return module  # it may do something else
     if isinstance(module, LiftingConv):
-        unfold = nn.Unflatten(1, (module.out_channels, len(module.group)))
-        parts = [nn.Flatten(1, 2)] if module.fibre.axis else []
-        return nn.Sequential(*parts, module.to_conv(), unfold)
+        flat = [nn.Flatten(1, 2)] if module.fibre.axis else []
+        unfold = [nn.Unflatten(1, (module.out_channels, *axis))] if (axis := module.fibre_out.axis) else []
+        return nn.Sequential(*flat, module.to_conv(), *unfold)
     if isinstance(module, GroupPool | spatial) and len(orders) != 1:
         raise ValueError(
             f"model: has {type(module).__name__}, and group convolutions of {sorted(orders)} elements; they must be of one group"

@@ -1,9 +1,4 @@
-"""Representations: how a group acts on a few numbers, by matrices that multiply as its elements do, ρ(gh) = ρ(g) ρ(h).
-
-The values of a signal at a point are such numbers, its *fibre*: a grey value that stays, an arrow that turns with the picture, one
-entry for each element of the group. From some representations others are made: side by side (``+``), of all products of two
-(``*``), of the measuring of vectors (``dual``), of a part of the group (``restrict``).
-"""
+"""A representation of a finite group: one matrix for each element; sums, products, duals and parts of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +9,11 @@ import numpy as np
 from gdl_utils._checks import check_size
 from gdl_utils.groups import Group
 
-__all__ = ["Representation", "complement", "regular", "sign", "trivial"]
+COMMUTANT = {
+    "real": 1,
+    "complex": 2,
+    "quaternionic": 4,
+}  # the dimension of what commutes with an irreducible one
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +46,7 @@ class Representation:
     Arrows and grey values side by side, under quarter-turns:
 
     >>> from gdl_utils.groups import cyclic
+    >>> from gdl_utils.representations import trivial
     >>> C4 = cyclic(4)
     >>> arrow = Representation("vector", C4, C4.representation([[[0, -1], [1, 0]]]))
     >>> (arrow + trivial(C4)).character
@@ -106,6 +106,38 @@ class Representation:
             and (self.matrices.sum(axis=2) == 1).all()
         )
 
+    @cached_property
+    def kind(self) -> str:
+        """Of an irreducible one, what commutes with it: "real", "complex" or "quaternionic" numbers (1, 2 or 4 dimensions).
+
+        Raises
+        ------
+        ValueError
+            If it is reducible: made of smaller ones.
+        """
+        kind = kind_of(self.group, self.character)
+        if kind is None:
+            raise ValueError(
+                f"kind: {self.name} of {self.group.name} is reducible; decompose says what it is made of"
+            )
+        return kind
+
+    def multiplicity(self, irrep: "Representation") -> int:
+        """Return how often an irreducible one is contained.
+
+        Parameters
+        ----------
+        irrep : Representation
+            An irreducible one of the same group.
+
+        Raises
+        ------
+        ValueError
+            If ``irrep`` is reducible, or of another group.
+        """
+        self._check_partner(irrep, "irrep")
+        return round((self.character @ irrep.character) / len(self.group) / COMMUTANT[irrep.kind])
+
     @property
     def dual(self) -> "Representation":
         """How the group acts on linear functions of these numbers: ρ(g⁻¹)ᵀ, the same matrices where they are orthogonal."""
@@ -150,6 +182,7 @@ class Representation:
         Examples
         --------
         >>> from gdl_utils.groups import cyclic
+        >>> from gdl_utils.representations import regular
         >>> regular(cyclic(8)).restrict(cyclic(4), [2]).character
         array([8., 0., 0., 0.])
         """
@@ -171,83 +204,15 @@ class Representation:
             ) from None
         return Representation(f"{self.name} restricted", subgroup, matrices, self.axis)
 
-    def _check_partner(self, other: "Representation") -> None:
+    def _check_partner(self, other: "Representation", argument: str = "other") -> None:
         if not isinstance(other, Representation):
-            raise TypeError(f"other: got {type(other).__name__}; a Representation is needed")
+            raise TypeError(f"{argument}: got {type(other).__name__}; a Representation is needed")
         if other.group != self.group:
-            raise ValueError(f"other: belongs to {other.group!r}, not to {self.group!r}")
+            raise ValueError(f"{argument}: belongs to {other.group!r}, not to {self.group!r}")
 
 
-def trivial(group: Group) -> Representation:
-    """Return the representation that the group leaves alone: one number at each point, as a grey value. Its axis is dropped.
-
-    Parameters
-    ----------
-    group : Group
-        The group that acts.
-    """
-    return Representation("trivial", group, np.ones((len(group), 1, 1)), axis=())
-
-
-def regular(group: Group) -> Representation:
-    """Return the fibre with one entry for each element of the group, which g moves from h to gh.
-
-    Parameters
-    ----------
-    group : Group
-        The group that acts; up to 406 elements.
-
-    Raises
-    ------
-    ValueError
-        If the group has more than 406 elements: a matrix for each would hold more than 67 million numbers.
-    """
-    check_size("group", len(group) ** 3, f"the matrices of the regular fibre of {group.name}")
-    product = group.product
-    matrices = np.zeros((len(group),) * 3)
-    for g, row in enumerate(product):
-        matrices[g, row, np.arange(len(group))] = 1
-    return Representation("regular", group, matrices)
-
-
-def complement(group: Group) -> Representation:
-    """Return the fibre of a base of DNA, one-hot in the order A, C, G, T, for C_2, which swaps A with T and C with G.
-
-    On a ``strand`` read backwards this is the reverse complement: what the other strand says.
-
-    Parameters
-    ----------
-    group : Group
-        The group that acts: C_1 or C_2.
-
-    Raises
-    ------
-    ValueError
-        If the group is not C_1 or C_2.
-    """
-    if group.family != "cyclic" or group.degree > 2:
-        raise ValueError(f"group: got {group.name}; the complement of a base is an action of C₂")
-    swap = np.eye(4)[::-1] if group.degree == 2 else np.eye(4)
-    return Representation("complement", group, group.representation([swap]))
-
-
-def sign(group: Group) -> Representation:
-    """Return the fibre of one number that a turn keeps and a mirror image turns to its negative.
-
-    Parameters
-    ----------
-    group : Group
-        The group that acts: dihedral or octahedral.
-
-    Raises
-    ------
-    ValueError
-        If the group is neither dihedral nor octahedral: which of its elements are mirror images is not known.
-    """
-    flips = {"dihedral": [1, -1], "octahedral": [1, 1, -1]}.get(group.family)
-    if flips is None:
-        raise ValueError(
-            f"group: got {group.name}; mirror images are known in dihedral and octahedral groups"
-        )
-    matrices = [[[flip]] for flip in flips[: len(group.generators)]]
-    return Representation("sign", group, group.representation(matrices).astype(float))
+def kind_of(group: Group, character: np.ndarray) -> str | None:
+    """Tell the kind by the means of χ(g)² and χ(g²) (Frobenius and Schur); None for a reducible one."""
+    means = np.mean(character**2), np.mean(character[np.diagonal(group.product)])
+    kinds = {(1, 1): "real", (2, 0): "complex", (4, -2): "quaternionic"}
+    return kinds.get(tuple(round(float(m)) for m in means))
