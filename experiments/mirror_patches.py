@@ -39,7 +39,7 @@ PATCH, LAYERS, BATCH, ROUNDS = 4, 4, 50, 30
 RATES = (0.0003, 0.001, 0.003)
 ARMS = {"mirror": (512, True), "plain": (512, False), "plain, as many parameters": (362, False)}
 DATA = {  # images to train with, to test, to choose the rate, and epochs
-    "digits": (1000, 497, 300, 20),
+    "digits": (1000, 497, 300, 12),
     "mnist": (2000, 2000, 1000, 6),
 }
 
@@ -198,12 +198,12 @@ def main() -> None:
     )
     go = partial(run_all, results, minutes=args.minutes, batch_size=BATCH)
     train = partial(run, epochs=epochs, data=args.data)
-    done = go([{"arm": "a step of each", "seed": 0}], partial(times, data=args.data))
     tuning = [{"arm": arm, "seed": None, "rate": rate} for rate in RATES for arm in ARMS]
-    if done and go(tuning, train):
+    done = go([{"arm": "a step of each", "seed": 0}], partial(times, data=args.data)) and go(tuning, train)
+    if done:
         rates = best_rates([r for r in results.records if "rate" in r], lambda arm: "upright")
         done = go([{"arm": a, "seed": s, "rate": rates[a]} for s in range(args.seeds) for a in ARMS], train)
-        print("all done" if done else "call again to go on")
+    print("all done" if done else "call again to go on")
 
 
 if __name__ == "__main__":

@@ -158,17 +158,14 @@ class _Follower:
         x = 3 * draw(*values, *[1] * axes)
         for side in (1, 8):  # windows of poolings do not fit into one point
             wide = x.expand(*values, *[side] * axes)
-            rest = (
-                torch.no_grad(),
-                torch.random.fork_rng(devices=[]),
-                warnings.catch_warnings(action="ignore"),
-            )
+            # What a module cannot do here stays unmeasured.
             with (
                 suppress(Exception),
-                rest[0],
-                rest[1],
-                rest[2],
-            ):  # what a module cannot do here stays unmeasured
+                torch.no_grad(),
+                torch.random.fork_rng(devices=[]),
+                warnings.catch_warnings(),
+            ):
+                warnings.simplefilter("ignore")
                 f = copy.deepcopy(nn.Sequential(*self.chain)).to("cpu", torch.float64)
                 f.train()(1 + wide)  # the statistics of batches
                 for p in (p for p in f.parameters() if p.requires_grad):
@@ -183,7 +180,7 @@ class _Follower:
 
 def _act(fibre: Representation, g: int, x: torch.Tensor) -> torch.Tensor:
     values = x.reshape(*x.shape[:2], fibre.size, -1)
-    return torch.einsum("ef,bcfp->bcep", torch.tensor(fibre.matrices[g], dtype=x.dtype), values).view(x.shape)
+    return (torch.tensor(fibre.matrices[g], dtype=x.dtype, device=x.device) @ values).reshape(x.shape)
 
 
 def _fibre_of(part: nn.Module, attribute: str) -> Representation | None:
@@ -210,10 +207,8 @@ def _remedy(fibre: Representation) -> str:
     """Say what would respect a fibre."""
     if fibre.is_permutation:
         return "What treats all entries of the fibre alike does, such as nn.ReLU"
-    sizes = np.abs(fibre.matrices).round(9)
-    signed = (
-        np.isin(sizes, (0, 1)).all() and (sizes.sum(axis=2) == 1).all()
-    )  # entries change places and signs
+    sizes = np.abs(fibre.matrices).round(9)  # where entries change places and signs alone, one 1 in each row
+    signed = np.isin(sizes, (0, 1)).all() and (sizes.sum(axis=2) == 1).all()
     return (
         "Odd functions, such as nn.Tanh, "
         * bool(signed)

@@ -11,9 +11,9 @@ import torch
 from scipy import ndimage
 
 from gdl_utils.domains import disk, square_grid
-from gdl_utils.equivariance import assert_equivariant, relative_error
+from gdl_utils.equivariance import assert_equivariant, audit, relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral
-from gdl_utils.layers import GroupConv, LiftingConv
+from gdl_utils.layers import GroupConv, LiftingConv, spatial, to_plain
 from gdl_utils.representations import Representation, regular, sign, trivial
 from gdl_utils.signals import SignalSpace
 
@@ -31,6 +31,16 @@ def frequencies(n):
     """The frequency of each of the disk's coefficients."""
     radii = np.arange((n - 1) % 2, n, 2) / 2
     return np.array([m for r in radii for m in range(int(2 * r) + 1) for _ in range(2 if m else 1)])
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 7])
+def test_each_wave_says_how_often_it_turns(n):
+    assert np.array_equal(disk(n, dihedral(8)).frequencies, frequencies(n))
+
+
+def test_the_audit_refuses_a_kernel_of_waves_in_words():
+    with pytest.raises(TypeError, match=r"group: got Disk\(disk 5×5, 15 waves, turned by C₈\); give a Group"):
+        audit(torch.nn.Identity(), torch.randn(1, 1, 5, 5), disk(5, cyclic(8)))
 
 
 # How far a turn is from exact
@@ -290,7 +300,7 @@ def test_a_sum_of_irreps_is_one_layer_and_a_network_of_such_keeps_quarter_turns(
 def test_a_frequency_that_pixels_cannot_tell_from_lower_ones_is_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for n in range(2, 10):
+        for n in range(2, 16):
             disk(n, cyclic(8))  # the default never does
         assert len(disk(5, cyclic(8), frequencies=[0, 3, 7])) == 1 + 7 + 15
     with pytest.warns(UserWarning, match="4 aliases on the ring of radius 1; on 5×5 pixels 9.%") as caught:
@@ -356,12 +366,10 @@ def test_weights_of_another_disk_are_not_loaded():
     ):
         with pytest.raises(RuntimeError, match="weight: saved from C₈, disk 5×5, trivial fibre"):
             other.load_state_dict(saved)
-    field = turning(cyclic(8), 1)
     to_field = lambda k: LiftingConv(disk(5, cyclic(8)), 1, 2, fibre_out=turning(cyclic(8), k), bias=False)
     to_field(1).load_state_dict(to_field(1).state_dict())
     with pytest.raises(RuntimeError, match="trivial fibre to frequency 1"):
         to_field(3).load_state_dict(to_field(1).state_dict())
-    assert field.size == 2
 
 
 def test_outputs_are_as_large_as_those_of_a_kernel_of_pixels():
@@ -409,3 +417,16 @@ def test_the_layer_lives_with_torch(name):
         loss = layer(x).float().square().mean()
     loss.backward()
     assert all(p.grad.isfinite().all() and (p.grad != 0).any() for p in layer.parameters())
+
+
+def test_a_network_of_fields_is_made_plain():
+    group = cyclic(16)
+    field, kernel = trivial(group) + turning(group, 1), disk(3, group)
+    network = torch.nn.Sequential(
+        LiftingConv(kernel, 1, 4, fibre_out=field), spatial(torch.nn.AvgPool2d(2)),
+        GroupConv(kernel, 4, 3, fibre=field, fibre_out=trivial(group)), torch.nn.ReLU(),
+    ).double()  # fmt: skip
+    x = torch.randn(2, 1, 10, 10, dtype=torch.float64)
+    plain = to_plain(network)
+    assert network(x).shape == (2, 3, 2, 2) and relative_error(plain(x), network(x)) <= 1e-12
+    assert not any(isinstance(module, LiftingConv) for module in plain.modules())

@@ -12,6 +12,7 @@ import error_against_time
 import four_cubes
 import four_parts
 import kept_symmetries
+import mirror_patches
 import numpy as np
 import pytest
 import rotated_digits
@@ -202,6 +203,7 @@ SHORT = ["--epochs", "1", "--seeds", "1"]
         (shifted_digits, SHORT, ["max-pooling", "max-pooling", "max-pooling, averaged"]),
         (kept_symmetries, [*SHORT, "--examples", "20", "--arms", "circular"], ["circular", "circular"]),
         (four_cubes, ["--steps", "10", "--seeds", "1", "--arms", "dense"], ["dense"]),
+        (mirror_patches, SHORT, ["a step of each", "mirror", "mirror", "plain", "plain"]),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -210,6 +212,11 @@ def test_each_script_runs_from_start_to_end_and_only_once(tmp_path, monkeypatch,
         monkeypatch.setattr(script, "TRAIN", 20)
         some = {arm: made for arm, made in script.arms().items() if arm in runs}
         monkeypatch.setattr(script, "arms", lambda: some)
+        script.prepared.cache_clear()
+    if script is mirror_patches:
+        small = {"ARMS": {"mirror": (8, True), "plain": (8, False)}, "DATA": {"digits": (20, 20, 20, 1)}}
+        for name, value in (small | {"ROUNDS": 2}).items():
+            monkeypatch.setattr(script, name, value)
         script.prepared.cache_clear()
     if script is not four_cubes:
         monkeypatch.setattr(script, "RATES", (0.01,))
@@ -220,7 +227,7 @@ def test_each_script_runs_from_start_to_end_and_only_once(tmp_path, monkeypatch,
     assert not list((tmp_path / ".cache").iterdir())
     script.main()
     assert (tmp_path / "out.json").read_text(encoding="utf-8") == first  # what is done is not done again
-    if script in (four_parts, shifted_digits):
+    if script in (four_parts, shifted_digits, mirror_patches):
         script.prepared.cache_clear()
 
 
@@ -247,6 +254,24 @@ def test_the_arms_of_kept_symmetries_are_of_two_sizes_and_keep_what_they_say(rng
     flattened[-1].load_state_dict(averaged_[-1].state_dict())
     mean = sum(flattened(kept_symmetries.GROUND.act(g, x)) for g in range(144)) / 144
     assert torch.allclose(averaged_(x), mean, rtol=0, atol=1e-12)
+
+
+def test_the_networks_on_patches_are_of_two_sizes_and_one_respects_the_mirror(rng):
+    x, counts = torch.rand(2, 1, 8, 8, generator=rng), {}
+    for arm in mirror_patches.ARMS:
+        model = mirror_patches.network(arm, "digits")
+        counts[arm] = sum(p.numel() for p in model.parameters())
+        assert (mirror_patches.exactness(model, x) <= 1e-12) == (arm == "mirror"), arm
+        assert not torch.allclose(model(x), model(x.flip(3)), atol=1e-3)  # the readout sees which way round
+    assert abs(counts["plain, as many parameters"] / counts["mirror"] - 1) < 0.02
+    assert 1.9 < counts["plain"] / counts["mirror"] < 2.1
+    rates, run = mirror_patches.prepared("digits", None), mirror_patches.prepared("digits", 0)
+    for one, other in (
+        (rates["test"], run["train"]),
+        (rates["test"], run["test"]),
+        (run["train"], run["test"]),
+    ):
+        assert torch.cdist(one[0].flatten(1), other[0].flatten(1)).min() > 0
 
 
 def test_pictures_are_moved_as_the_group_moves_them(rng):

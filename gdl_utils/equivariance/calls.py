@@ -38,6 +38,8 @@ class Input:
             raise TypeError(f"x: got {type(x).__name__}; give a tensor, or a tuple or dict that holds some")
         if isinstance(group, SignalSpace):
             self.space = group
+        elif not isinstance(group, Group | Domain):
+            raise TypeError(f"group: got {group!r}; give a Group, a Domain or a SignalSpace")
         else:
             self.space = SignalSpace(group if isinstance(group, Domain) else _domain(tensors[0], group))
         first = next((t for t in tensors if self._place(t) and t.is_floating_point()), None)
