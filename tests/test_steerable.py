@@ -110,7 +110,7 @@ def test_waves_may_turn_by_any_angle(theta):
         all_of_it[-7:, -7:] = turn
         assert relative_error(layer(mixed(all_of_it, x, before)), mixed(turn, layer(x), after)) <= 1e-12, name
     x = signals(WAVES)  # the control: entry by entry
-    assert relative_error(mixed(turn, x, WAVES).relu(), mixed(turn, x.relu(), WAVES)) > 1e-2
+    assert relative_error(mixed(turn, x, WAVES).relu(), mixed(turn, x.relu(), WAVES)) > 1e-1
 
 
 @pytest.mark.parametrize("name", [name for name in FIBRES if name not in ("D₄, regular", "D₄, trivial")])
