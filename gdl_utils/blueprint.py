@@ -108,7 +108,7 @@ class Blueprint(nn.Sequential):
         """Return one part; for a slice, such as ``model[:-1]``, these parts as a plain ``nn.Sequential``."""
         if not isinstance(index, slice):
             return super().__getitem__(index)
-        return nn.Sequential(OrderedDict(list(self.named_children())[index]))
+        return nn.Sequential(OrderedDict(list(self._modules.items())[index]))  # also a part that comes twice
 
 
 class _Follower:

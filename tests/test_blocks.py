@@ -2,8 +2,11 @@
 
 import copy
 import io
+import json
 import pickle
+from pathlib import Path
 
+import blocks
 import pytest
 import torch
 from torch import nn
@@ -45,10 +48,10 @@ def made(group, n_in=3, n_out=2, **options):
 
 
 def literal(layer, x, swapped=False):
-    """y[h] = Σ_g W[g⁻¹h] x[g] + b, as it is written; or with hg⁻¹ in the place of g⁻¹h."""
+    """y[h] = Σ_g x[g] W[g⁻¹h] + b, as it is written; or with hg⁻¹ in the place of g⁻¹h."""
     times, back, n = layer.group.times, layer.group.inverse, len(layer.group)
     step = lambda g, h: times(h, back[g]) if swapped else times(back[g], h)
-    sums = [sum(x[..., g] @ layer.weight[step(g, h)].T for g in range(n)) for h in range(n)]
+    sums = [sum(x[..., g] @ layer.weight[step(g, h)] for g in range(n)) for h in range(n)]
     return torch.stack(sums, dim=-1) + layer.bias[:, None]
 
 
@@ -103,11 +106,9 @@ def test_it_commutes_with_the_group_and_one_untied_weight_does_not(group, dtype,
     assert len(group) == 1 or worst(group, dense, x) > 1e-2
 
 
-@each
+@pytest.mark.parametrize("group", [g for g in GROUPS if len(g) <= 24], ids=lambda group: group.name)
 def test_there_are_no_other_linear_maps(group):
     """As many parameters as the solver finds maps; and all of these are reached."""
-    if len(group) > 24:
-        pytest.skip("the solver takes long")
     steps = [regular(group).matrices[g] for g in group.generators]
     basis = equivariant_basis(steps, steps)
     layer, maps = made(group, 1, 1, bias=False, dtype=torch.float64), []
@@ -199,3 +200,32 @@ def test_it_is_a_good_citizen():
     assert relative_error(low.float(), y) <= 0.1 and layer.weight.grad.dtype == torch.float32
     assert torch.allclose(torch.vmap(layer)(x), y, atol=1e-6)
     assert torch.autograd.gradcheck(layer.double(), (x.double().requires_grad_(),))
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The benchmark with one thread, small layers, few rows."""
+    settings = {"ROUNDS": 2, "WIDTH": 16, "IN_TURN": 4, "ROWS": (2, 4), "THREADS": (1,)}
+    for name, value in settings.items():
+        monkeypatch.setattr(blocks, name, value)
+
+
+def test_the_benchmark_writes_what_is_committed(tmp_path, tiny):
+    blocks.main(tmp_path / "out.json")
+    written, committed = (
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (tmp_path / "out.json", Path(blocks.__file__).with_suffix(".json"))
+    )
+    assert list(written) == list(committed)
+    for row in (*written["results"], *committed["results"]):
+        assert list(row) == ["group", "rows", "threads", "ours_ms", "other ÷ ours"] and row["ours_ms"] > 0
+        assert list(row["other ÷ ours"]) == ["dense", "group innermost"]
+        assert all(0 < low <= middle <= high for low, middle, high in row["other ÷ ours"].values())
+    kinds = {(row["group"], row["rows"], row["threads"]) for row in committed["results"]}
+    assert {(group, 1024, threads) for group in blocks.GROUPS for threads in (1, 2)} <= kinds
+
+
+def test_a_dense_layer_that_computes_something_else_is_refused(tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr(GroupLinear, "to_linear", lambda self: nn.Linear(16, 16))
+    with pytest.raises(SystemExit, match="dense computes something else"):
+        blocks.main(tmp_path / "out.json")

@@ -737,3 +737,15 @@ def test_modules_without_values_are_not_harmed():
             Blueprint([Layer(ARROW)])
         with pytest.raises(ValueError, match="NormReLU takes"):
             Blueprint([Layer(sign(D4))], nonlinearity=lambda: NormReLU(ARROW, 3))
+
+
+def test_a_slice_keeps_a_part_that_comes_twice():
+    half = nn.AvgPool2d(2)
+    model = Blueprint(
+        [nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)], local_pooling=[half, half]
+    )
+    assert (
+        model[:].forward(torch.zeros(1, 1, 8, 8)).shape
+        == model(torch.zeros(1, 1, 8, 8)).shape
+        == (1, 2, 2, 2)
+    )

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import any_angle
 import error_against_time
 import four_cubes
 import four_parts
@@ -214,7 +215,10 @@ def test_each_script_runs_from_start_to_end_and_only_once(tmp_path, monkeypatch,
         monkeypatch.setattr(script, "arms", lambda: some)
         script.prepared.cache_clear()
     if script is mirror_patches:
-        small = {"ARMS": {"mirror": (8, True), "plain": (8, False)}, "DATA": {"digits": (20, 20, 20, 1)}}
+        small = {
+            "ARMS": {"mirror": (64, True), "plain": (32, False)},
+            "DATA": {"digits": (20, 20, 20, 10, 1)},
+        }
         for name, value in (small | {"ROUNDS": 2}).items():
             monkeypatch.setattr(script, name, value)
         script.prepared.cache_clear()
@@ -263,7 +267,7 @@ def test_the_networks_on_patches_are_of_two_sizes_and_one_respects_the_mirror(rn
         counts[arm] = sum(p.numel() for p in model.parameters())
         assert (mirror_patches.exactness(model, x) <= 1e-12) == (arm == "mirror"), arm
         assert not torch.allclose(model(x), model(x.flip(3)), atol=1e-3)  # the readout sees which way round
-    assert abs(counts["plain, as many parameters"] / counts["mirror"] - 1) < 0.02
+    assert abs(counts["plain, as many parameters"] / counts["mirror"] - 1) < 0.03
     assert 1.9 < counts["plain"] / counts["mirror"] < 2.1
     rates, run = mirror_patches.prepared("digits", None), mirror_patches.prepared("digits", 0)
     for one, other in (
@@ -435,3 +439,84 @@ def test_turns_of_four_cubes_are_turns():
     turns = four_cubes.random_turns(50, torch.Generator().manual_seed(0))
     assert torch.allclose(turns @ turns.transpose(1, 2), torch.eye(3).expand(50, 3, 3), atol=1e-5)
     assert torch.allclose(torch.linalg.det(turns), torch.ones(50), atol=1e-5)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Noise in the place of MNIST, and five images turned to five angles."""
+    images = torch.rand(100, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(any_angle, "dataset", lambda data: (images, torch.arange(100) % 10))
+    for name, value in {
+        "SPLIT": (40, 20, 20, 20), "STEPS": {20: 2, 40: 2}, "RATES": (0.01,), "TUNING": {"examples": 20, "seed": 100}, "CIRCLE": 5, "ANGLES": [0, 45, 90, 180, 270],
+    }.items():  # fmt: skip
+        monkeypatch.setattr(any_angle, name, value)
+    any_angle.prepared.cache_clear()
+    yield images
+    any_angle.prepared.cache_clear()
+
+
+def test_the_networks_for_any_angle_are_of_one_size_and_exact_under_quarter_turns(rng):
+    x, counts = torch.rand(2, 1, 28, 28, generator=rng), {}
+    for name, arm in any_angle.arms().items():
+        torch.manual_seed(0)
+        model = arm.model()
+        counts[name] = sum(p.numel() for p in model.parameters())
+        error = any_angle.exactness(model, x, any_angle.QUARTERS)
+        assert error > 1e-3 if name == "CNN" else error < 1e-12, name
+    assert max(counts.values()) < 1.05 * min(counts.values()), counts
+
+
+def test_images_at_any_angle_are_in_one_set_each_and_turned_once(few):
+    sets, circle = any_angle.prepared(3)
+    assert [len(labels) for _, labels in sets] == [40, 20, 20, 20]
+    everything = torch.cat([x for x, _ in sets]).flatten(1)
+    assert torch.pdist(everything).min() > 0
+    assert torch.equal(any_angle.prepared(3)[0][0][0], sets[0][0])  # the same angle whenever it is seen
+    test_labels = sets[2][1][:5]  # the circle's first are test images as they are in the data
+    same = torch.tensor([[torch.allclose(c, x, atol=1e-5) for x in few] for c in circle[0]])
+    assert same.sum(1).tolist() == [1] * 5 and torch.equal(same.byte().argmax(1) % 10, test_labels)
+    for quarters, turned in ((1, circle[2]), (2, circle[3]), (3, circle[4])):
+        assert torch.allclose(turned, any_angle.QUARTERS.act(quarters, circle[0]), atol=1e-5)
+    assert not torch.allclose(circle[1], circle[0], atol=0.1)
+
+
+def test_what_happens_round_the_circle_is_measured_image_by_image(rng):
+    circle, labels = torch.rand(3, 4, 1, 2, 5, generator=rng), torch.tensor([1, 2, 3, 4])
+    found = any_angle.round_the_circle(lambda images: images.flatten(1), circle, labels)
+    for angle in range(3):
+        scores = [[circle[a, i].flatten() for i in range(4)] for a in (0, angle)]
+        wrong = sum(int(s.argmax()) != int(label) for s, label in zip(scores[1], labels, strict=True))
+        change = sum(float((b - a).norm() / a.norm()) for a, b in zip(*scores, strict=True)) / 4
+        assert (
+            found["error"][angle] == wrong / 4 and abs(found["change"][angle] - change) < 0.01 * change + 1e-9
+        )
+    assert found["change"][0] == 0 < min(found["change"][1:])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--arms", "p4", "C8", "--seeds", "1"], ["--long", "CNN", "--widths", "2,3,4", "--epochs", "2"]],
+)
+def test_the_networks_for_any_angle_run_from_start_to_end(tmp_path, monkeypatch, few, options):
+    monkeypatch.setattr(sys, "argv", ["any_angle.py", *options, "--out", str(tmp_path / "out.json")])
+    any_angle.main()
+    found = records(tmp_path)
+    if "--long" in options:
+        assert len(found) == 1 and len(found[0]["curve"]) == 2
+    else:  # the rates, then for each size each arm
+        assert [(r["arm"], r["examples"], r["seed"]) for r in found] == [
+            (arm, n, seed) for n, seed in ((20, 100), (20, 0), (40, 0)) for arm in ("p4", "C8")
+        ]
+    for record in found[-2:]:
+        assert len(record["circle"]["error"]) == 5 and record["circle"]["change"][0] == 0
+        assert (record["circle"]["change"][2] < 1e-4) == ("--long" not in options)
+    any_angle.main()
+    assert records(tmp_path) == found
+
+
+def test_the_rate_for_any_angle_is_chosen_by_watched_images_and_one_seed():
+    record = lambda rate, watched, **more: (
+        {"arm": "p4", **any_angle.TUNING, "learning_rate": rate, "watched": watched, "error": -watched} | more
+    )
+    others = [record(0.3, 0, seed=0), record(0.3, 0, arm="C8"), record(0.3, 0, examples=10_000)]
+    assert any_angle.best_rate([*others, record(0.1, 0.2), record(0.2, 0.1)], "p4") == 0.2

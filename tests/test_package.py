@@ -120,5 +120,5 @@ def test_a_recipe_that_does_not_stand_alone_is_caught(python, tmp_path):
         run(python, tmp_path / "recipe.py", cwd=tmp_path)
 
 
-def test_there_are_ten_recipes():
-    assert len(RECIPES) == 10
+def test_there_are_eleven_recipes():
+    assert len(RECIPES) == 11

@@ -12,7 +12,7 @@ from gdl_utils.representations import Representation, irreps
 
 
 class GroupLinear(nn.Module):
-    """Mix channels and the axis of a group at each point: y[h] = Σ_g W[g⁻¹h] x[g] + b, a matrix between channels for each g⁻¹h.
+    """Mix channels and the axis of a group at each point: y[h] = Σ_g x[g] W[g⁻¹h] + b, a matrix from channels to channels for each g⁻¹h.
 
     The most general linear layer that commutes with the group, (g·x)[h] = x[g⁻¹h]: of the ``torch.nn.Linear`` of the same width,
     channels times |G|, it has a |G|-th of the weights. It is faster too, since this is a convolution on the group: in the coordinates
@@ -31,8 +31,8 @@ class GroupLinear(nn.Module):
 
     Attributes
     ----------
-    weight : parameter of shape (|G|, out_channels, in_channels)
-        W, in the order of the group's elements.
+    weight : parameter of shape (|G|, in_channels, out_channels)
+        W, in the order of the group's elements; channels are a row that is multiplied from the left.
     bias : parameter of shape (out_channels,), or None
 
     Raises
@@ -62,21 +62,21 @@ class GroupLinear(nn.Module):
         self._exact, self.group = _products(group), group
         check_positive("in_channels", in_channels), check_positive("out_channels", out_channels)
         like = {"device": device, "dtype": dtype}
-        self.weight = nn.Parameter(torch.empty(len(group), out_channels, in_channels, **like))
+        self.weight = nn.Parameter(torch.empty(len(group), in_channels, out_channels, **like))
         self.bias = nn.Parameter(torch.empty(out_channels, **like)) if bias else None
         self._cast = self._cast_tables()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw weights and bias as ``torch.nn.Linear`` of the same width does."""
-        bound = 1 / math.sqrt(self.weight[:, 0].numel())
+        bound = 1 / math.sqrt(self.weight[..., 0].numel())
         nn.init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
             nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer; shapes as in the class's notes."""
-        weight, (n, n_out, n_in) = self.weight, self.weight.shape
+        weight, (n, n_in, n_out) = self.weight, self.weight.shape
         if not isinstance(x, torch.Tensor):
             raise TypeError(f"x: got {type(x).__name__}; a signal is a torch tensor")
         if tuple(x.shape[-2:]) != (n_in, n):
@@ -88,29 +88,26 @@ class GroupLinear(nn.Module):
         cast, points = self._cast, x.shape[:-2]
         if (cast[0].dtype, cast[0].device) != (weight.dtype, weight.device):
             cast = self._cast_tables()  # weights that were exchanged, not converted
-        of_x, of_weight, back = cast
+        of_x, of_weight, back, first = cast
         # One product of matrices for each row of the tables; all at once, with the group's axis outermost.
         x = (of_x @ x.movedim(-1, 0).flatten(1).contiguous()).view(len(of_x), math.prod(points), n_in)
-        W = (of_weight @ weight.flatten(1)).view(len(of_x), n_out, n_in).transpose(1, 2)
-        if self.bias is None:
-            y = x @ W
-        else:  # a constant is n times itself in the first row, the trivial irrep's
-            y = torch.baddbmm(nn.functional.pad(n * self.bias[None, None], (0, 0, 0, 0, 0, len(W) - 1)), x, W)
+        W = (of_weight @ weight.flatten(1)).view(len(of_x), n_in, n_out)
+        y = x @ W if self.bias is None else torch.baddbmm(first * self.bias, x, W)
         return (back @ y.flatten(1)).view(n, *points, n_out).movedim(0, -1)
 
     def to_linear(self) -> nn.Linear:
         """Return the plain ``nn.Linear`` that this layer equals on ``x.flatten(-2)``; it no longer follows the layer's weights."""
-        (n, n_out, n_in), group = self.weight.shape, self.group
+        (n, n_in, n_out), group = self.weight.shape, self.group
         plain = nn.Linear(n * n_in, n * n_out, self.bias is not None, self.weight.device, self.weight.dtype)
-        W = self.weight.detach()[torch.from_numpy(group.product[group.inverse])]  # (g, h, out, in)
-        plain.weight = nn.Parameter(W.permute(2, 1, 3, 0).reshape(n * n_out, n * n_in))
+        W = self.weight.detach()[torch.from_numpy(group.product[group.inverse])]  # (g, h, in, out)
+        plain.weight = nn.Parameter(W.permute(3, 1, 2, 0).reshape(n * n_out, n * n_in))
         if self.bias is not None:
             plain.bias = nn.Parameter(self.bias.detach().repeat_interleave(n))
         return plain.train(self.training)
 
     def extra_repr(self) -> str:
         """Say what the layer is made of."""
-        n, n_out, n_in = self.weight.shape
+        n, n_in, n_out = self.weight.shape
         return (
             f"{n_in}, {n_out}, group={self.group.name}, {len(self._exact[0])} products instead of {n * n}, "
             f"bias={self.bias is not None}"
@@ -126,8 +123,8 @@ class GroupLinear(nn.Module):
         return self
 
 
-def _products(group: Group) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return A, B, of shape (products, |G|), and C, (|G|, products), by which Σ_g w[g⁻¹h] x[g] is C (A x · B w).
+def _products(group: Group) -> tuple[np.ndarray, ...]:
+    """Return A, B, of shape (products, |G|), and C, (|G|, products), by which Σ_g x[g] w[g⁻¹h] is C (A x · B w); and what C makes 1 of.
 
     The transform makes matrices of both, x̂ = Σ_g x[g] ρ(g), and ŷ = x̂ ŵ. A complex or quaternionic x̂ is known by a half or a
     quarter of its rows.
@@ -136,9 +133,7 @@ def _products(group: Group) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for irrep in irreps(group):
         rho, d = irrep.matrices.astype(float), irrep.size
         back = d / len(group)
-        if (
-            d == 2 and irrep.kind == "complex"
-        ):  # ρ is a complex number, a + bi: three products instead of four
+        if d == 2 and irrep.kind == "complex":  # a number a + bi: three products instead of four
             a, b = rho[:, 0, 0], rho[:, 1, 0]
             A, B = [*A, a + b, a, b], [*B, a, b - a, a + b]
             C = [*C, back * (a + b), back * b, -back * a]
@@ -148,16 +143,15 @@ def _products(group: Group) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         parts = rows, rho[:, None], back * rows.transpose(0, 1, 3, 2)
         for table, part in zip((A, B, C), parts, strict=True):
             table.extend(np.broadcast_to(part, size).reshape(len(group), -1).T)
-    return np.stack(A), np.stack(B), np.stack(C, axis=1)
+    constant = len(group) * (np.arange(len(A)) == 0)  # the first row is the trivial irrep's
+    return np.stack(A), np.stack(B), np.stack(C, axis=1), constant[:, None, None]
 
 
 def _rows(irrep: Representation) -> np.ndarray:
     """Return vectors u, as many as the regular representation has copies of the irrep, for which all uᵀρ(g) are orthogonal to each other."""
     rho, d = irrep.matrices, irrep.size
     rows, copies = np.eye(d), round(d / np.mean(irrep.character**2))
-    if (
-        copies < d
-    ):  # what commutes with the irrep takes a row to others: take the next one orthogonal to all of these
+    if copies < d:  # what commutes with the irrep takes a row to others: the next one is orthogonal to these
         commuting = np.einsum("gab,gcd->bdac", rho, rho).reshape(-1, d, d) / len(rho)
         rows = rows[:1]
         while len(rows) < copies:
