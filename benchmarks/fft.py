@@ -1,7 +1,8 @@
 """From which size on is it faster to convolve by multiplying in the Fourier domain?
 
 Run by ``make bench``. Circular convolution of 16 images of 64 × 64 pixels with filters of k × k, one channel to one and 16 to 16:
-directly, as torch does it, and by the fast Fourier transform, which does not care how wide the filter is. Both give the same numbers.
+directly, as torch does it, and by the fast Fourier transform, which does not care how wide the filter is. Both give the same numbers,
+on one thread: with two on two cores, times are of waiting and not of work.
 What is reported is direct ÷ FFT (above 1: the FFT is faster), as median and quartiles of neighbouring times, for the forward pass.
 """
 
@@ -32,7 +33,8 @@ def by_fft(x, w):
 
 def main(out):
     torch.manual_seed(0)
-    results = []
+    results, before = [], torch.get_num_threads()
+    torch.set_num_threads(1)
     with torch.no_grad():
         for channels in CHANNELS:
             x = torch.randn(BATCH, channels, SIZE, SIZE)
@@ -42,7 +44,8 @@ def main(out):
                 ms, quartiles = in_turns(f"{channels} → {channels}, {k} × {k}", calls, ROUNDS)
                 row = {"channels": channels, "taps": k, "ours_ms": round(ms, 3), "other ÷ ours": quartiles}
                 results.append(row)
-    settings = {"batch": BATCH, "size": SIZE, "rounds": ROUNDS}
+    torch.set_num_threads(before)
+    settings = {"batch": BATCH, "threads": 1, "size": SIZE, "rounds": ROUNDS}
     settings["quantiles"] = "lower quartile, median, upper quartile"
     store(out, torch, settings | {"results": results})
 

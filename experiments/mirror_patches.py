@@ -1,9 +1,9 @@
 """Symmetry that costs less than nothing: does a network that respects the mirror train faster than its plain twin, and read as well?
 
-A network on patches of 4 × 4 pixels, of four layers that are 512 wide: a convolution in depth of 3 × 3 patches, then two pointwise
-layers. Its features are 256 signals on the group of the mirror, C_2: the mirror image of the picture gives the mirrored features with the two
-entries of each swapped. So pointwise layers are ``GroupLinear``, and filters and places on both entries are each other's mirror images.
-The plain twin has the same width, dense layers and filters of its own for each of the 512; a second one is narrower, with as many parameters.
+A network on patches of 4 × 4 pixels, of four layers that are 512 wide: attention of 8 heads, whose values are the features themselves,
+then two pointwise layers. Its features are 256 signals on the group of the mirror, C_2: a mirrored picture gives the mirrored features,
+with the two entries of each swapped. So pointwise layers are ``GroupLinear``, scores of the attention sum over both entries, and each
+patch's place has the mirror image of the other entry's. The plain twin has the same width and dense layers; another is narrower, with as many parameters.
 A mirrored digit is another sign, or none: the features respect the mirror, the readout, a linear layer on what is averaged over the
 patches, sees both entries of each and so which way round a digit stands.
 
@@ -35,44 +35,46 @@ from gdl_utils.groups import cyclic
 from gdl_utils.layers import GroupLinear
 from gdl_utils.training import accuracy, cross_entropy
 
-PATCH, LAYERS, BATCH, ROUNDS = 4, 4, 50, 30
+PATCH, LAYERS, HEADS, ROUNDS = 4, 4, 8, 30
 RATES = (0.0003, 0.001, 0.003)
-ARMS = {"mirror": (512, True), "plain": (512, False), "plain, as many parameters": (362, False)}
-DATA = {  # images to train with, to test, to choose the rate, and epochs
-    "digits": (1000, 497, 300, 12),
-    "mnist": (2000, 2000, 1000, 6),
+ARMS = {"mirror": (512, True), "plain": (512, False), "plain, as many parameters": (368, False)}
+DATA = {  # images to train with, to test, to choose the rate, in a batch; and epochs
+    "digits": (1000, 497, 300, 200, 30),
+    "mnist": (2000, 2000, 1000, 50, 6),
 }
 
 
 class OnMirror(nn.Module):
     """A ``GroupLinear`` for the mirror on features with the group's axis first, as they lie in memory."""
 
-    def __init__(self, channels: int):
+    def __init__(self, n_in: int, n_out: int):
         super().__init__()
-        self.layer = GroupLinear(cyclic(2), channels, channels)
+        self.layer = GroupLinear(cyclic(2), n_in, n_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(x.movedim(0, -1)).movedim(-1, 0)
 
 
 class Layer(nn.Module):
-    """Mix each channel over neighbouring patches, then the channels at each patch. Takes and gives (|G|, batch, rows, columns, channels)."""
+    """Attend to other patches, then mix the channels at each. Takes and gives (|G|, batch, patches, channels)."""
 
     def __init__(self, channels: int, mirror: bool):
         super().__init__()
-        self.filters = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.norm = nn.LayerNorm(channels)
-        pointwise = OnMirror if mirror else lambda n: nn.Linear(n, n)
-        self.mix = nn.Sequential(pointwise(channels), nn.GELU(), pointwise(channels))
+        pointwise = OnMirror if mirror else nn.Linear
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(2))
+        self.ask = pointwise(channels, 2 * HEADS * (channels // HEADS // 4))
+        self.mix = nn.Sequential(pointwise(channels, channels), nn.GELU(), pointwise(channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        w, b = self.filters.weight, self.filters.bias
-        moved = [
-            F.conv2d(part.permute(0, 3, 1, 2), f, b, padding=1, groups=len(w)).permute(0, 2, 3, 1)
-            for part, f in zip(x, (w, w.flip(-1)), strict=False)
-        ]
-        x = x + (torch.stack(moved) if len(moved) > 1 else moved[0][None])
-        return x + self.mix(self.norm(x))
+        y = self.norms[0](x)
+        # (batch, heads, patches, numbers): a score sums over the group's axis too, so it is the same for both and their mirror images.
+        asked, wanted, told = (
+            part.unflatten(-1, (HEADS, -1)).permute(1, 3, 2, 0, 4).flatten(-2)
+            for part in (*self.ask(y).chunk(2, dim=-1), y)
+        )
+        heard = F.scaled_dot_product_attention(asked, wanted, told)
+        x = x + heard.unflatten(-1, (len(x), -1)).permute(3, 0, 2, 1, 4).flatten(-2)
+        return x + self.mix(self.norms[1](x))
 
 
 class Patches(nn.Module):
@@ -89,10 +91,12 @@ class Patches(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Of images (batch, 1, pixels, pixels) make features (|G|, batch, rows, columns, channels)."""
+        side = len(self.places)
         patches = x[:, 0].unflatten(2, (-1, PATCH)).unflatten(1, (-1, PATCH)).transpose(2, 3)
         patches = torch.stack([patches, patches.flip(-1)][: self.order]).flatten(-2)
         places = torch.stack([self.places, self.places.flip(1)][: self.order])
-        return self.norm(self.layers(self.lift(patches) + places[:, None]))
+        x = (self.lift(patches) + places[:, None]).flatten(2, 3)
+        return self.norm(self.layers(x)).unflatten(2, (side, side))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.readout(self.features(x).mean((2, 3)).movedim(0, 1).flatten(1))
@@ -117,7 +121,7 @@ def exactness(model: Patches, x: torch.Tensor) -> float:
 def prepared(data: str, seed: int | None) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Training digits and what they are judged on; without a seed those for choosing rates, which no other run is judged on."""
     images, labels = digits(torch.float32) if data == "digits" else mnist()
-    n, n_test, n_held_out, _ = DATA[data]
+    n, n_test, n_held_out, *_ = DATA[data]
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(12345))
     judged, rest = order[:n_held_out], order[n_held_out:]
     random = torch.Generator().manual_seed(len(images) if seed is None else seed)
@@ -152,7 +156,7 @@ def run(train, arm: str, seed: int | None, rate: float, epochs: int, data: str) 
 def times(train, arm: str, seed: int, data: str) -> dict:
     """Time a training step of each network, in turns: the median in ms, and quartiles of other ÷ mirror, round by round."""
     torch.manual_seed(seed)
-    batch = [t[:BATCH] for t in prepared(data, 0)["train"]]
+    batch = [t[: DATA[data][3]] for t in prepared(data, 0)["train"]]
     models = {arm: network(arm, data) for arm in ARMS}
     optimizers = {arm: torch.optim.Adam(m.parameters(), foreach=True) for arm, m in models.items()}
     took = {arm: [] for arm in ARMS}
@@ -182,7 +186,7 @@ def main() -> None:
     )
     parser.add_argument("--data", choices=list(DATA), default="digits")
     parser.add_argument(
-        "--epochs", type=int, help=f"by default {', '.join(f'{DATA[d][3]} for {d}' for d in DATA)}"
+        "--epochs", type=int, help=f"by default {', '.join(f'{DATA[d][4]} for {d}' for d in DATA)}"
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument(
@@ -190,13 +194,13 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="by default experiments/mirror_patches_DATA.json")
     args = parser.parse_args()
-    epochs = args.epochs or DATA[args.data][3]
-    split = dict(zip(("train", "test", "held out"), DATA[args.data][:3], strict=True))
+    epochs = args.epochs or DATA[args.data][4]
+    sizes = dict(zip(("train", "test", "held out", "batch_size"), DATA[args.data][:4], strict=True))
     results = Results(
         args.out or Path(__file__).with_name(f"mirror_patches_{args.data}.json"),
-        {"data": args.data, "epochs": epochs, "batch_size": BATCH} | split,
+        {"data": args.data, "epochs": epochs} | sizes,
     )
-    go = partial(run_all, results, minutes=args.minutes, batch_size=BATCH)
+    go = partial(run_all, results, minutes=args.minutes, batch_size=sizes["batch_size"])
     train = partial(run, epochs=epochs, data=args.data)
     tuning = [{"arm": arm, "seed": None, "rate": rate} for rate in RATES for arm in ARMS]
     done = go([{"arm": "a step of each", "seed": 0}], partial(times, data=args.data)) and go(tuning, train)
