@@ -9,12 +9,15 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import permutations
 
 import numpy as np
 import torch
 from torch import nn
 
-from gdl_utils.representations import Representation
+from gdl_utils.representations import Representation, trivial
+
+ROUNDING = 1e-2  # relative; half precision within a module stays below, and what spoils a fibre is far above
 
 __all__ = ["Blueprint"]
 
@@ -23,7 +26,7 @@ class Blueprint(nn.Sequential):
     """Compose equivariant layers, nonlinearities, local pooling and invariant pooling, and optionally a head.
 
     Respects whatever group all its parts respect: their composition is equivariant up to the invariant pooling, and invariant from
-    there on. What the nonlinearities do to the fibres that the layers name (``fibre_out``, as of ``GroupConv``) is measured when it is made;
+    there on. What the other parts do to the fibres that the layers name (``fibre_out``, as of ``GroupConv``) is measured when it is made;
     ``equivariance.audit`` measures every part.
 
     Parameters
@@ -42,15 +45,18 @@ class Blueprint(nn.Sequential):
 
     Raises
     ------
+    TypeError
+        If a part is no module, or ``nonlinearity`` makes none.
     ValueError
         If there is no equivariant layer, local pooling is given for another number of layers, or there is a head and nothing that
-        makes its input invariant; if a nonlinearity does not respect what the layer before it puts out, or a layer takes another
-        fibre than it gets.
+        makes its input invariant; if a nonlinearity or a pooling does not respect what the layer before it puts out, or a layer takes
+        another fibre than it gets.
 
     Notes
     -----
-    A nonlinearity is judged by what it does, not by its name: a copy, with parameters and statistics moved as training may move them,
-    gets random signals that are alike at all points, so that the group moves their fibre alone. What cannot be tried passes.
+    A part is judged by what it does, not by its name: a copy, with parameters and statistics moved as training may move them,
+    gets random signals, small and large, that turns and mirror images of space leave alone, so that the group moves their fibre alone.
+    What cannot be tried passes, and so does what follows a block of layers that has no ``fibre_out`` of its own.
 
     Examples
     --------
@@ -93,14 +99,15 @@ class Blueprint(nn.Sequential):
         super().__init__()
         follower = _Follower()
         for i, (layer, pool) in enumerate(zip(equivariant, local_pooling, strict=True), start=1):
-            follower.begin()
+            follower.source = None  # what follows a layer that names nothing is not measured
             parts = {"equivariant": layer, "nonlinearity": nonlinearity(), "local pooling": pool}
             for role, part in parts.items():
                 if part is not None:
+                    self.add_module(f"{role} {i}", _checked(part, role))
                     follower.follow(part, f"{role} {i}")
-                    self.add_module(f"{role} {i}", part)
         if invariant_pooling is not None:
-            self.add_module("invariant pooling", invariant_pooling)
+            self.add_module("invariant pooling", _checked(invariant_pooling, "invariant_pooling"))
+            follower.judge(invariant_pooling, "invariant pooling", forgets=True)
         if head is not None:
             self.add_module("head", head)
 
@@ -114,50 +121,51 @@ class Blueprint(nn.Sequential):
 class _Follower:
     """Follow the fibre of a signal from part to part, and refuse the one that does not respect it or takes another."""
 
-    def __init__(self):
-        self.fibre, self.sure = None, True  # what comes out of the parts so far, where that is known
-
-    def begin(self) -> None:
-        """Begin a layer: what follows is measured from the last part of it that names what it puts out."""
-        self.fibre = self.fibre if self.sure else None
-        self.source, self.chain, self.sure = None, [], True
+    fibre = source = (
+        None  # what comes out so far, where that is known; and the layer that names it, from which all is measured
+    )
 
     def follow(self, part: nn.Module, where: str) -> None:
-        """Go through one part, or through all of an ``nn.Sequential``."""
-        if isinstance(part, nn.Sequential):
+        """Go through one part, or through all of an ``nn.Sequential`` that does nothing else."""
+        if isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward:
             for child in part:
                 self.follow(child, where)
             return
-        name, given = type(part).__name__, self.fibre
-        wanted = _fibre_of(part, "fibre_in") or _fibre_of(part, "fibre")
-        if self.sure and given and wanted and not _fits(given, wanted):
+        given, out = self.fibre, _fibre_of(part, "fibre_out")
+        name, wanted = type(part).__name__, _fibre_of(part, "fibre_in") or _fibre_of(part, "fibre")
+        if given and wanted and not _fits(given, wanted):
             raise ValueError(f"{where}: {name} takes {_named(wanted)}, but gets {_named(given)}")
-        makers = [m for m in part.modules() if _fibre_of(m, "fibre_out") and hasattr(m, "out_channels")]
-        if makers and where.startswith("equivariant"):  # itself, or the last one within
-            self.source, self.chain, self.sure = makers[-1], [], part in makers
-            self.fibre = self.before = self.source.fibre_out
+        if out and hasattr(part, "out_channels"):
+            self.source, self.chain, self.fibre = part, [], out
             return
-        self.fibre = _fibre_of(part, "fibre_out") or (wanted if self.source is None else given)
-        if self.source is None or given is None:
+        self.fibre = out or (wanted if self.source is None else given)
+        self.judge(part, where)
+
+    def judge(self, part: nn.Module, where: str, *, forgets: bool = False) -> None:
+        """Refuse a part that does not respect what the source puts out; one that forgets the fibre must do so."""
+        if self.source is None or self.fibre is None:
             return
         self.chain.append(part)
-        error = self._error()
+        layers = any(_fibre_of(m, "fibre_out") and hasattr(m, "out_channels") for m in part.modules())
+        error = None if layers else self._error(forgets)
         if error is None:
-            self.fibre = self.source = None
-        elif error > 1e-6:
+            self.fibre, self.source = _fibre_of(part, "fibre_out"), None
+        elif error > ROUNDING:
             raise ValueError(
-                f"{where}: {name} does not respect {_named(given)}, which {type(self.source).__name__} puts out: it makes a difference "
-                f"of {error:.2g} (relative) whether the group acts before it or after it. {_remedy(given)}"
+                f"{where}: {type(part).__name__} does not respect {_named(self.source.fibre_out)}, which {type(self.source).__name__} "
+                f"puts out: it makes a difference of {error:.2g} (relative) whether the group acts before it or "
+                f"{'not' if forgets else 'after it'}. {_remedy(self.source.fibre_out)}"
             )
 
-    def _error(self) -> float | None:
-        """Return |f(ρ(g)·x) - ρ(g)·f(x)| / |f(x)|, the largest of all generators; None if it cannot be told."""
-        before, after, rng = self.before, self.fibre, torch.Generator().manual_seed(0)
+    def _error(self, forgets: bool) -> float | None:
+        """Return |f(ρ(g)·x) - ρ(g)·f(x)| / |f(x)|, the largest of all generators and signals; None if it cannot be told."""
+        before, d, errors = self.source.fibre_out, getattr(self.source, "dimensions", 0), []
+        rng = torch.Generator().manual_seed(0)
         draw = lambda *shape: torch.randn(*shape, generator=rng, dtype=torch.float64, device="cpu")
-        values, axes = (2, self.source.out_channels, *before.axis), getattr(self.source, "dimensions", 0)
-        x = 3 * draw(*values, *[1] * axes)
-        for side in (1, 8):  # windows of poolings do not fit into one point
-            wide = x.expand(*values, *[side] * axes)
+        # One point, and more: windows of poolings do not fit into one, and where all are alike a maximum over them shows nothing.
+        for side in (1, 4 if d == 3 else 8):
+            x = _symmetric(draw(2, self.source.out_channels, *before.axis, *[side] * d), d)
+            x = 3 * x / x.std()
             # What a module cannot do here stays unmeasured.
             with (
                 suppress(Exception),
@@ -167,15 +175,41 @@ class _Follower:
             ):
                 warnings.simplefilter("ignore")
                 f = copy.deepcopy(nn.Sequential(*self.chain)).to("cpu", torch.float64)
-                f.train()(1 + wide)  # the statistics of batches
+                for m in f.modules():  # a user's hooks are for his own calls
+                    m._forward_hooks.clear(), m._forward_pre_hooks.clear()
+                f.train()(1 + x)  # the statistics of batches
                 for p in (p for p in f.parameters() if p.requires_grad):
                     p.mul_(1 + draw(p.shape).abs()).add_(draw(p.shape).abs())
-                y = f.eval()(wide.clone())
-                if y.shape[2 : y.ndim - axes] != after.axis:
-                    return None
-                pairs = [(f(_act(before, g, wide)), _act(after, g, y)) for g in before.group.generators]
-                return max([float((a - b).norm() / y.norm()) for a, b in pairs], default=0.0)
-        return None
+                f.eval()
+                for wide in (x, 100 * x):
+                    y, after = f(wide.clone()), self.fibre
+                    if after.axis and y.shape[1:2] == x.shape[1:2] and y.ndim == 2 + d:  # pooled over it
+                        after = trivial(after.group)
+                    if forgets and y.numel() == f[:-1](wide.clone()).numel():
+                        break  # what only flattens does not claim to forget
+                    if not forgets and y.shape[2 : y.ndim - d] != after.axis:
+                        return None
+                    for g in before.group.generators:
+                        gap = f(_act(before, g, wide)) - (y if forgets else _act(after, g, y))
+                        errors.append(float(_symmetric(gap, d).norm() / y.norm()))
+                    self.fibre = after
+        return max((error for error in errors if error == error), default=None)
+
+
+def _checked(part: nn.Module, role: str) -> nn.Module:
+    if not isinstance(part, nn.Module):
+        raise TypeError(f"{role}: got {type(part).__name__} as a part of the network; an nn.Module is needed")
+    return part
+
+
+def _symmetric(x: torch.Tensor, d: int) -> torch.Tensor:
+    """Return the mean over all turns and mirror images of the last d axes, so that a part may turn filters; without them x."""
+    if x.ndim < 2 + d:
+        return x
+    for axis in range(-d, 0):
+        x = (x + x.flip(axis)) / 2
+    orders = [[*range(x.ndim - d), *order] for order in permutations(range(x.ndim - d, x.ndim))]
+    return sum(x.permute(order) for order in orders) / len(orders)
 
 
 def _act(fibre: Representation, g: int, x: torch.Tensor) -> torch.Tensor:
@@ -212,6 +246,6 @@ def _remedy(fibre: Representation) -> str:
     return (
         "Odd functions, such as nn.Tanh, "
         * bool(signed)
-        + "NormReLU, Gated and FieldBatchNorm of gdl_utils.layers do; so does any pointwise function if the layer has "
+        + "NormReLU, Gated, FieldBatchNorm and FieldNorms of gdl_utils.layers do; so does any pointwise function if the layer has "
         "fibre_out=regular(group)"
     )

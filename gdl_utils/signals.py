@@ -11,7 +11,7 @@ Where the values have an inner structure of their own, the *fibre*, the group ma
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from gdl_utils.representations import Representation, trivial
 from gdl_utils.representations import complement as complement  # where they were first
 from gdl_utils.representations import regular as regular
 from gdl_utils.representations import sign as sign
+from gdl_utils.representations.representation import as_representation
 
 __all__ = ["SignalSpace"]
 
@@ -41,8 +42,8 @@ class SignalSpace:
 
     Raises
     ------
-    ValueError
-        If the fibre belongs to another group than the domain, or the matrices are no representation of the group.
+    TypeError, ValueError
+        If the fibre is none, or belongs to another group than the domain, or the matrices are no representation of the group.
 
     Notes
     -----
@@ -63,12 +64,8 @@ class SignalSpace:
     def __init__(self, domain: Domain, fibre: Representation | Sequence[ArrayLike] | None = None):
         if not isinstance(domain, Domain):
             raise TypeError(f"domain: got {type(domain).__name__}; square_grid, torus, nodes, … make one")
-        if fibre is None:
-            fibre = trivial(domain.group)
-        elif not isinstance(fibre, Representation):
-            fibre = Representation("matrices", domain.group, domain.group.representation(fibre))
-        if fibre.group != domain.group:
-            raise ValueError(f"fibre: belongs to {fibre.group!r}, not to the domain's {domain.group!r}")
+        fibre = trivial(domain.group) if fibre is None else fibre
+        fibre = as_representation("fibre", fibre, domain.group, "domain")
         self.domain, self.fibre, self.group = domain, fibre, domain.group
         self.shape = (*fibre.axis, *domain.shape)
         # Where the value at each point comes from: g⁻¹·u. Sorting a permutation's values inverts it. Of a large torus one row at a time.
@@ -132,10 +129,8 @@ class SignalSpace:
             if self._signs is None:
                 return moved
             return moved * self._signs[g].to(x).reshape(-1, *(1,) * len(self.domain.shape))
-        rho = torch.as_tensor(self.fibre.matrices[g], dtype=x.dtype, device=x.device)
-        # What moves a signal is no layer: it keeps the type under autocast too.
-        under_autocast = torch.is_autocast_enabled(x.device.type)
-        with torch.autocast(x.device.type, enabled=False) if under_autocast else nullcontext():
+        rho = torch.tensor(self.fibre.matrices[g], dtype=x.dtype, device=x.device)
+        with no_autocast(x.device):  # what moves a signal is no layer
             return torch.tensordot(rho, x, dims=([1], [axis])).movedim(0, axis)
 
     def _move_points(self, g: int, flat: torch.Tensor) -> torch.Tensor:
@@ -165,6 +160,12 @@ class SignalSpace:
         turn = np.zeros((len(self.domain),) * 2)
         turn[self.domain.permutation[g], np.arange(len(self.domain))] = 1
         return torch.from_numpy(np.kron(self.fibre.matrices[g], turn))
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager:
+    """Return a context in which numbers keep their type under autocast too."""
+    on = device.type != "meta" and torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if on else nullcontext()
 
 
 def as_space(argument: str, space: SignalSpace | Domain) -> SignalSpace:

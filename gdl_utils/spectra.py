@@ -14,7 +14,7 @@ import torch
 from gdl_utils._checks import check_size
 from gdl_utils.groups import Group
 from gdl_utils.representations import irreps
-from gdl_utils.representations.representation import COMMUTANT
+from gdl_utils.representations.representation import COMMUTANT, check_group
 
 __all__ = [
     "bispectrum",
@@ -60,7 +60,7 @@ def fourier_transform(f: torch.Tensor, group: Group) -> list[torch.Tensor]:
 
 
 def inverse_fourier_transform(coefficients: Sequence[torch.Tensor], group: Group) -> torch.Tensor:
-    """Return the signals that have these Fourier transforms: f(g) = 1/|G| Σ_ρ d/e tr(f̂(ρ) ρ(g)⁻¹).
+    """Return the signals that have these Fourier transforms: ``f(g) = 1/|G| Σ_ρ d/e tr(f̂(ρ) ρ(g)⁻¹)``.
 
     Here d is the size of ρ, and e = 1, 2, 4 for a real, complex, quaternionic one.
 
@@ -78,15 +78,15 @@ def inverse_fourier_transform(coefficients: Sequence[torch.Tensor], group: Group
     Raises
     ------
     TypeError, ValueError
-        If their number, type or a shape is wrong, or they are not finite.
+        If their number, a type or a shape is wrong, or not that of the others, or they are not finite.
     """
-    sizes, weights, table = _waves(group)
+    (sizes, weights, table), coefficients = _waves(group), list(coefficients)
     if len(coefficients) != len(sizes):
         raise ValueError(
             f"coefficients: got {len(coefficients)}; {group.name} has {len(sizes)} irreducible ones"
         )
     for k, (d, given) in enumerate(zip(sizes, coefficients, strict=True)):
-        _check(f"coefficients[{k}]", given, (d, d), group)
+        _check(f"coefficients[{k}]", given, (d, d), group, coefficients[0])
     weighted = [w * given.flatten(-2) for w, given in zip(weights, coefficients, strict=True)]
     return torch.cat(weighted, dim=-1) @ table.to(weighted[0]).mT
 
@@ -104,7 +104,7 @@ def power_spectrum(f: torch.Tensor, group: Group) -> list[torch.Tensor]:
     Returns
     -------
     list of tensors of shape (…, d, d)
-        For a cyclic group |f̂|² on the diagonal.
+        For a cyclic group the squares of lengths, on the diagonal.
 
     Raises
     ------
@@ -153,11 +153,15 @@ def bispectrum(
     if pairs is None:
         pairs = [(j, k) for j in range(count) for k in range(j, count)]
     pairs = list(pairs)
+    known = {(j, k) for j in range(count) for k in range(count)}
     for pair in pairs:
-        if len(pair) != 2 or not all(k in range(count) for k in pair):
-            raise ValueError(f"pairs: got {pair}; {group.name} has the irreducible ones 0 to {count - 1}")
+        if not isinstance(pair, tuple | list) or tuple(pair) not in known or float in map(type, pair):
+            raise ValueError(
+                f"pairs: got {pair!r}; give two whole numbers, {group.name} has the irreducible ones 0 to {count - 1}"
+            )
     numbers = sum((sizes[j] * sizes[k]) ** 2 for j, k in pairs)
-    check_size("pairs", numbers * f[..., 0].numel(), f"the bispectrum of {len(pairs):,} pairs")
+    if not torch.compiler.is_compiling():  # sizes may be symbols there
+        check_size("pairs", numbers * f[..., 0].numel(), f"the bispectrum of {len(pairs):,} pairs")
     result = {}
     for j, k in pairs:
         of_product = torch.tensordot(f, _kron(rho[j], rho[k]), 1)
@@ -180,11 +184,12 @@ def signal_from_bispectrum(bispectrum: Mapping[tuple[int, int], torch.Tensor], g
     Returns
     -------
     tensor of shape (…, n)
+        Computed in single precision at least.
 
     Raises
     ------
-    ValueError
-        If the group is not cyclic, a pair is missing, or a coefficient that others follow from is nearly 0.
+    TypeError, ValueError
+        If the group is none, or not cyclic, a pair is missing, or a coefficient that others follow from is nearly 0.
 
     Examples
     --------
@@ -193,6 +198,7 @@ def signal_from_bispectrum(bispectrum: Mapping[tuple[int, int], torch.Tensor], g
     >>> signal_from_bispectrum(bispectrum(f, cyclic(4)), cyclic(4)).sort().values.numpy().round(9)
     array([1., 2., 3., 5.])
     """
+    check_group("group", group)
     if group.family != "cyclic":
         raise ValueError(f"group: got {group.name}; signals are recovered on cyclic groups")
     n = group.degree
@@ -200,9 +206,14 @@ def signal_from_bispectrum(bispectrum: Mapping[tuple[int, int], torch.Tensor], g
     for pair in needed:
         if pair not in bispectrum:
             raise ValueError(f"bispectrum: the pair {pair} is missing; needed are {needed}")
-        _check(f"bispectrum[{pair}]", bispectrum[pair], ((4, 4) if n > 2 and any(pair) else (1, 1)), group)
-    cubed, *products = (bispectrum[pair][..., 0] for pair in needed)
+        size = (4, 4) if n > 2 and any(pair) else (1, 1)
+        _check(f"bispectrum[{pair}]", bispectrum[pair], size, group, bispectrum[0, 0])
+    dtype = bispectrum[0, 0].dtype
+    wide = torch.promote_types(dtype, torch.float32)
+    cubed, *products = (bispectrum[pair][..., 0].to(wide) for pair in needed)
     cubed = cubed[..., 0]
+    if cubed.numel() == 0:  # what torch.fft refuses
+        return cubed.new_zeros((*cubed.shape, n), dtype=dtype)
     waves = [torch.complex(cubed.sign() * cubed.abs() ** (1 / 3), torch.zeros_like(cubed))]
     # Two waves make one of the sum of their frequencies and one of the difference, which of (1, 1) is |f̂₁|² f̂₀.
     if n > 1:
@@ -214,8 +225,8 @@ def signal_from_bispectrum(bispectrum: Mapping[tuple[int, int], torch.Tensor], g
     largest = (
         sizes[:2].amax(dim=0).maximum(sizes.cummax(dim=0).values)
     )  # so far: what follows a 0 means nothing
-    small = ~(sizes > torch.finfo(sizes.dtype).eps ** 0.4 * largest)
-    if n > 1 and small.any():
+    small = ~(sizes > torch.finfo(dtype).eps ** 0.4 * largest)
+    if n > 1 and _seen(small.any()):
         k = int(small.nonzero()[:, 0].min())
         raise ValueError(
             f"bispectrum: wave {k} of the signal is 0 or nearly so, and others follow from it"
@@ -224,7 +235,7 @@ def signal_from_bispectrum(bispectrum: Mapping[tuple[int, int], torch.Tensor], g
     k = torch.arange(n // 2 + 1, device=cubed.device)
     shift = -(waves[n // 2].angle() + waves[-1].angle()) / n  # waves a and b with a + b = n are conjugates
     spectrum = torch.stack(waves[: n // 2 + 1], dim=-1) * torch.exp(1j * shift[..., None] * k)
-    return torch.fft.irfft(spectrum.conj(), n=n)
+    return torch.fft.irfft(spectrum.conj(), n=n).to(dtype)
 
 
 @torch.compiler.assume_constant_result
@@ -246,8 +257,20 @@ def _kron(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (a[..., :, None, :, None] * b[..., None, :, None, :]).flatten(-4, -3).flatten(-2)
 
 
-def _check(argument: str, given: torch.Tensor, shape: tuple[int, ...], group: Group) -> None:
-    """Refuse what is no tensor of finite real numbers whose last axes are those."""
+def _seen(fact: torch.Tensor) -> bool:
+    """Whether something holds, where values can be looked at."""
+    if torch.compiler.is_compiling() or fact.is_meta:
+        return False
+    try:
+        return bool(fact)
+    except RuntimeError:  # under vmap
+        return False
+
+
+def _check(
+    argument: str, given: torch.Tensor, shape: tuple[int, ...], group: Group, first: torch.Tensor = None
+) -> None:
+    """Refuse what is no tensor of finite real numbers whose last axes are those, and the others as of the first."""
     if not isinstance(given, torch.Tensor) or not given.dtype.is_floating_point:
         kind = given.dtype if isinstance(given, torch.Tensor) else type(given).__name__
         raise TypeError(f"{argument}: got {kind}; a tensor of real floating-point numbers is needed")
@@ -255,5 +278,9 @@ def _check(argument: str, given: torch.Tensor, shape: tuple[int, ...], group: Gr
         raise ValueError(
             f"{argument}: got shape {tuple(given.shape)}; for {group.name} the last of it is {shape}"
         )
-    if not (torch.compiler.is_compiling() or given.is_meta) and not given.isfinite().all():
+    if first is not None and (given.dtype, given.shape[: -len(shape)]) != (first.dtype, first.shape[:-2]):
+        raise ValueError(
+            f"{argument}: got {given.dtype} of shape {tuple(given.shape)}; the first is {first.dtype} of {tuple(first.shape)}"
+        )
+    if _seen(~given.isfinite().all()):
         raise ValueError(f"{argument}: has entries that are not finite")

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 import subprocess
 import sys
 
@@ -9,20 +10,26 @@ import pytest
 import torch
 from torch import nn
 
-from gdl_utils.domains import cubic_grid, cycle, nodes, square_grid, strand, torus
+from gdl_utils.domains import cubic_grid, cycle, disk, nodes, square_grid, strand, torus
 from gdl_utils.equivariance import audit
-from gdl_utils.groups import cyclic, dihedral
+from gdl_utils.groups import cyclic, dihedral, octahedral
 from gdl_utils.layers import (
     Adjacency,
     EGNNLayer,
+    FieldNorms,
+    GlobalPool,
     GraphConv,
     GroupConv,
+    GroupLinear,
     GroupPool,
     LiftingConv,
+    NormReLU,
     SetAttention,
     SetLinear,
     averaged,
+    spatial,
 )
+from gdl_utils.representations import irreps, sign
 from gdl_utils.signals import SignalSpace, complement
 
 C4 = cyclic(4)
@@ -437,3 +444,111 @@ def test_a_sparse_matrix_that_is_handed_on_inside_is_passed_over(rng):
     chain = torch.eye(5, dtype=torch.float64).roll(1, 0).to_sparse()
     ordered = Model(lambda m, x: m["product"](chain, m["l"](x)), l=nn.Linear(3, 2), product=product).double()
     assert audit(ordered, x, nodes(5)).lost_at is not None
+
+
+VECTOR = irreps(C4)[1]
+C2, D4, O_H = cyclic(2), dihedral(4), octahedral(True)
+AXIAL = next(r for r in irreps(O_H) if r.size == 3)
+
+
+def ending(kernel, fibre, *more, first=None):
+    """A network whose output is a field of a fibre."""
+    layers = LiftingConv(kernel, 1, 2, padding=1, fibre=first), nn.ReLU()
+    return nn.Sequential(*layers, GroupConv(kernel, 2, 2, padding=1, fibre_out=fibre), *more).double()
+
+
+def turned(group, *more):
+    kernel = disk(3, group)
+    layers = LiftingConv(kernel, 1, 3, padding=1), nn.ReLU(), GroupConv(kernel, 3, 3, padding=1)
+    return nn.Sequential(*layers, *more).double()
+
+
+OUTPUTS = {
+    "vector": (lambda *m: ending(square_grid(3, C4), VECTOR, *m), (7, 7), C4, ", wave 1 fibre"),
+    "sign": (lambda *m: ending(square_grid(3, D4), sign(D4), *m), (7, 7), D4, ", sign fibre"),
+    "axial": (lambda *m: ending(cubic_grid(3, O_H), AXIAL, *m), (4, 4, 4), O_H, "irrep . fibre"),
+    "strand": (
+        lambda *m: ending(strand(3, C2), irreps(C2)[1], *m, first=complement(C2)),
+        (4, 9),
+        SignalSpace(strand(9, C2), complement(C2)),
+        "wave 1 fibre",
+    ),
+    "torus": (
+        lambda *m: nn.Sequential(
+            LiftingConv(square_grid(3, C4), 1, 2, padding=1, fibre_out=VECTOR, **ROUND), *m
+        ),
+        (4, 4),
+        torus(4, C4),
+        "torus 4×4, wave 1 fibre",
+    ),
+    "C8 under C4": (lambda *m: turned(cyclic(8), *m), (7, 7), C4, "regular restricted fibre"),
+    "C8 under C4, folded": (
+        lambda *m: turned(cyclic(8), nn.Flatten(1, 2), *m),
+        (7, 7),
+        C4,
+        "regular restricted in channels",
+    ),
+    "C8 under C4, flat": (
+        lambda *m: turned(cyclic(8), nn.Flatten(), *m),
+        (7, 7),
+        C4,
+        "flattened, regular restricted",
+    ),
+    "C8 under C4, no space": (
+        lambda *m: turned(cyclic(8), spatial(GlobalPool(2)), *m),
+        (7, 7),
+        C4,
+        "regular restricted fibre alone",
+    ),
+    "C8 under C2": (lambda *m: turned(cyclic(8), *m), (7, 7), C2, "regular restricted fibre"),
+    "D8 under D4": (lambda *m: turned(dihedral(8), *m), (7, 7), D4, "regular restricted fibre"),
+    "D4 under C4": (lambda *m: turned(D4, *m), (7, 7), C4, "regular restricted fibre"),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_what_a_layer_says_of_its_fibre_is_tried_as_the_audited_group_acts_on_it(name, rng):
+    make, sides, group, reading = OUTPUTS[name]
+    x = torch.randn(2, 1, *sides, dtype=torch.float64, generator=rng)
+    report = audit(make().double(), x, group)
+    assert report.lost_at is None and all(row.error <= 1e-12 for row in report.rows)
+    assert re.search(reading, report.rows[-1].reading)
+    last = f"{len(make())}"  # the control: what comes last treats entries unlike each other
+    uneven = Model(lambda _, y: y * torch.linspace(0, 1, y[0].numel(), dtype=y.dtype).sin().view(y.shape[1:]))
+    assert audit(make(uneven).double(), x, group).lost_at == last
+
+
+class Ramp(nn.Module):
+    def forward(self, x):
+        return x * torch.linspace(0, 1, x.shape[-1], dtype=x.dtype)
+
+
+def test_the_layer_that_minds_positions_is_to_blame_and_none_before_it(x):
+    pooled = GlobalPool(2, group_axis=True)
+    assert audit(turned(cyclic(8), nn.ReLU(), Ramp(), pooled), x, C4).lost_at == "4"
+    assert audit(turned(cyclic(8), nn.ReLU(), pooled), x, C4).lost_at is None
+    lift = LiftingConv(square_grid(3, C4), 1, 4, padding=1, fibre_out=VECTOR)
+    for bad, lost in (([Ramp()], "2"), ([nn.ReLU()], "2"), ([], None)):
+        fields = nn.Sequential(lift, NormReLU(VECTOR, 4), *bad, FieldNorms(VECTOR), GlobalPool(2))
+        assert audit(fields.double(), x, C4).lost_at == lost
+
+
+def test_a_kernel_of_another_group_does_not_hold(x):
+    assert audit(turned(cyclic(6)), x, C4).lost_at == "0"
+    assert audit(turned(cyclic(6)), x, C2).lost_at is None  # the control: half a turn is three sixths
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_the_group_axis_may_stand_behind_the_channels(tokens, x):
+    def forward(m, x, wrong=0):
+        y = m["lift"](x)
+        y = y.flatten(3).permute(0, 3, 1, 2) if tokens else y.permute(0, 3, 4, 1, 2)
+        y = m["mix"](y)
+        return m["end"](y * (1 + wrong * torch.rand(y.shape[1:], dtype=y.dtype, generator=torch.Generator())))
+
+    parts = {"lift": LiftingConv(square_grid(3, C4), 1, 3), "mix": GroupLinear(C4, 3, 3), "end": nn.ReLU()}
+    report = audit(Model(forward, **parts).double(), x, C4)
+    assert report.lost_at is None and all(row.error <= 1e-12 for row in report.rows)
+    assert "group axis" in report.rows[1].reading and "channels last" in report.rows[1].reading
+    wrong = audit(Model(lambda m, x: forward(m, x, 1), **parts).double(), x, C4)
+    assert wrong.lost_at == "input of parts.end"

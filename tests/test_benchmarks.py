@@ -6,11 +6,14 @@ import sys
 import types
 from pathlib import Path
 
+import fft
 import group_convolution
 import message_passing
 import pytest
 import torch
 from torch import nn
+
+from gdl_utils.equivariance import relative_error
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 PEERS = {"group_convolution": "e2cnn", "message_passing": "torch_geometric"}
@@ -78,6 +81,22 @@ def test_the_scripts_write_what_is_committed(name, tmp_path, monkeypatch):
     written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert layout(written) == layout(committed(name))
     assert list(written) == list(committed(name))
+
+
+def test_multiplying_gives_what_sliding_gives():
+    x, w = torch.randn(2, 3, 8, 8, dtype=torch.float64), torch.randn(4, 3, 5, 5, dtype=torch.float64)
+    assert relative_error(fft.by_fft(x, w), fft.direct(x, w)) <= 1e-12
+    assert relative_error(fft.by_fft(x, w.flip(2, 3)), fft.direct(x, w)) > 0.1  # a mirrored filter is another
+
+
+def test_the_bench_of_multiplying_writes_what_is_committed(tmp_path, monkeypatch):
+    for name, value in {"ROUNDS": 2, "BATCH": 1, "SIZE": 8, "TAPS": (3,)}.items():
+        monkeypatch.setattr(fft, name, value)
+    threads = torch.get_num_threads()
+    fft.main(tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert faults(committed("fft"), "torch") == [] and layout(written) == layout(committed("fft"))
+    assert torch.get_num_threads() == threads
 
 
 def test_contestants_take_turns():

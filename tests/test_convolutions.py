@@ -1,5 +1,6 @@
 """Group convolutions: against a literal transcription of the formula, exactness for every group, controls, errors."""
 
+import copy
 import itertools
 import warnings
 import zlib
@@ -99,7 +100,7 @@ def literally(domain, weight, bias, fibre, x, padding, stride):
     y = torch.zeros(len(x), len(weight), len(group), *sizes, dtype=x.dtype)
     for g in range(len(group)):
         inverse = group.inverse[g]
-        dual = torch.from_numpy(fibre.matrices[inverse].T).to(x.dtype)  # moves covectors
+        dual = torch.tensor(fibre.matrices[inverse].T).to(x.dtype)  # moves covectors
         for u in itertools.product(*map(range, sizes)):
             total = torch.zeros(len(x), len(weight), dtype=x.dtype)
             for v, place in enumerate(places):
@@ -341,6 +342,13 @@ BAD_CALLS = [
         ValueError,
         "matrices: not a representation of C₄",
     ),
+    (
+        lambda: LiftingConv(P4, 1, 1, fibre_out=cyclic(4)),
+        TypeError,
+        r"fibre_out: got Group.* regular\(group\)",
+    ),
+    (lambda: LiftingConv(P4, 1, 1, fibre_out="regular"), TypeError, "fibre_out: got 'regular'; give a Repr"),
+    (lambda: LiftingConv(P4, 1, 1, fibre=regular), TypeError, "fibre: got .* give a Representation"),
     (lambda: LiftingConv(cyclic(4), 1, 1), ValueError, r"domain: got Group\(C₄"),
     (lambda: GroupConv(cyclic(4), 1, 1), ValueError, r"domain: got Group\(C₄"),
 ]
@@ -683,3 +691,36 @@ def test_a_field_of_arrows_has_the_size_of_a_regular_one_at_the_start():
         GroupConv(cubic_grid(3, group), 3, 16, **more)(x).square().mean().sqrt().detach()
     )
     assert size(fibre_out=arrow(group)) == pytest.approx(size(), rel=0.1)
+
+
+@pytest.mark.parametrize("change", [lambda layer: layer.double(), lambda layer: exchange(layer)])
+def test_filters_that_are_kept_follow_the_weights_to_another_type(change):
+    layer, x = LiftingConv(P4, 1, 2).eval(), torch.randn(1, 1, 6, 6)
+    with torch.no_grad():
+        layer(x)
+        expected = copy.deepcopy(layer).double()(x.double())
+        change(layer)
+        assert torch.equal(layer(x.double()), expected)
+
+
+def exchange(layer):
+    """New parameters, of equal values and another type, where no method of the layer sees it."""
+    for p in layer.parameters():
+        p.data = p.data.double()
+
+
+def test_a_mixed_fibre_keeps_exact_filters_under_autocast():
+    layer, x = LiftingConv(P4, 1, 2, fibre=vector(cyclic(4))).eval(), torch.randn(1, 1, 2, 6, 6)
+    with torch.no_grad():
+        y = copy.deepcopy(layer)(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(x)
+        assert torch.equal(layer(x), y)
+
+
+def test_the_name_of_a_fibre_decides_nothing():
+    layer = lambda name: LiftingConv(P4, 1, 2, fibre_out=Fibre(name, cyclic(4), vector(cyclic(4)).matrices))
+    layer("arrow").load_state_dict(layer("wave").state_dict())
+    turned = Fibre("wave", cyclic(4), vector(cyclic(4)).matrices[cyclic(4).inverse])
+    with pytest.raises(RuntimeError, match="weight: saved from C₄, square grid 3×3, trivial fibre to wave"):
+        LiftingConv(P4, 1, 2, fibre_out=turned).load_state_dict(layer("wave").state_dict())

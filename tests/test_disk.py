@@ -288,7 +288,7 @@ def test_a_sum_of_irreps_is_one_layer_and_a_network_of_such_keeps_quarter_turns(
     ).double()
     assert network[1].bias.shape == (4, 1)
     x = torch.randn(2, 1, 9, 9).double()
-    rho = torch.from_numpy(turning(group, 1).matrices[quarter])
+    rho = torch.tensor(turning(group, 1).matrices[quarter])
     expected = torch.einsum("ef,bcfxy->bcexy", rho, torch.rot90(network(x), 1, (-2, -1)))
     assert relative_error(network(torch.rot90(x, 1, (-2, -1))), expected) <= 1e-12
     assert relative_error(network(torch.rot90(x, 1, (-2, -1))), torch.rot90(network(x), 1, (-2, -1))) > 0.1
@@ -322,6 +322,7 @@ def test_a_frequency_that_pixels_cannot_tell_from_lower_ones_is_warned_of():
         (lambda: disk(5, 8), ValueError, "group: got 8"),
         (lambda: disk(5, cyclic(8), frequencies=[0, 2]), ValueError, "a whole number for each of 3 rings"),
         (lambda: disk(5, cyclic(8), frequencies=[1, 2, 4]), ValueError, "the centre's 0"),
+        (lambda: disk(5, cyclic(8), frequencies=3), ValueError, "frequencies: got 3; .* 3 rings"),
         (lambda: disk(4, cyclic(8), frequencies=[1, -2]), ValueError, r"frequencies: got \[1, -2\]"),
         (
             lambda: disk(3, cyclic(8), frequencies=[0, 3]),
@@ -430,3 +431,17 @@ def test_a_network_of_fields_is_made_plain():
     plain = to_plain(network)
     assert network(x).shape == (2, 3, 2, 2) and relative_error(plain(x), network(x)) <= 1e-12
     assert not any(isinstance(module, LiftingConv) for module in plain.modules())
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_filters_kept_under_autocast_are_exact_without(name):
+    layer, x = MADE[name]().eval(), torch.randn(2, 2, 8, 9, 9)
+    with torch.no_grad():
+        y = copy.deepcopy(layer)(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(x).dtype == torch.bfloat16
+            plain = layer.to_conv()
+            compiled = torch.compile(layer, backend="eager", fullgraph=True)(x)
+        assert torch.equal(layer(x), y) and compiled.dtype == torch.bfloat16
+        assert all(p.dtype == torch.float32 for p in plain.parameters())
+        assert relative_error(plain(x.flatten(1, 2)), y.flatten(1, -3)) <= 1e-5

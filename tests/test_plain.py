@@ -9,6 +9,7 @@ from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid, strand
 from gdl_utils.equivariance import relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral
 from gdl_utils.layers import (
+    Gated,
     GlobalPool,
     GroupBatchNorm,
     GroupConv,
@@ -18,6 +19,7 @@ from gdl_utils.layers import (
     spatial,
     to_plain,
 )
+from gdl_utils.representations import irreps, trivial
 from gdl_utils.signals import complement
 
 C2, C4, C6, D4 = cyclic(2), cyclic(4), cyclic(6), dihedral(4)
@@ -123,16 +125,25 @@ def test_a_layer_that_is_used_twice_stays_one():
     assert plain[0] is plain[2]
 
 
-def test_what_no_single_group_explains_is_refused():
-    with pytest.raises(ValueError, match=r"model: has spatial, and group convolutions of \[\] elements"):
-        to_plain(spatial(nn.AvgPool2d(2)))
-    two = nn.Sequential(
-        LiftingConv(square_grid(3, C4), 1, 1), GroupPool(), LiftingConv(square_grid(3, D4), 1, 1)
-    )
-    with pytest.raises(
-        ValueError, match=r"model: has GroupPool, and group convolutions of \[4, 8\] elements"
+def test_what_no_single_size_explains_stays():
+    kernel, wave = square_grid(3, C4), irreps(C4)[1]
+    gated, pool = Gated(trivial(C4) + wave), spatial(nn.AvgPool2d(2))
+    lift = LiftingConv(kernel, 1, 4, padding=1, fibre_out=gated.fibre_in)
+    to_two = LiftingConv(square_grid(3, D4), 1, 1, padding=1)
+    for model, shape in (
+        (pool, (1, 2, 4, 6, 6)),
+        (nn.Sequential(lift, gated, pool), (1, 1, 6, 6)),
+        (nn.Sequential(pool, LiftingConv(kernel, 1, 2, fibre=wave)), (1, 1, 2, 6, 6)),
+        (
+            nn.Sequential(GroupConv(kernel, 1, 2), pool, GroupConv(kernel, 2, 1, fibre_out=wave)),
+            (1, 1, 4, 12, 12),
+        ),
+        (nn.Sequential(LiftingConv(kernel, 1, 1, padding=1), GroupPool(), to_two, GroupPool()), (1, 1, 6, 6)),
     ):
-        to_plain(two)
+        x = torch.randn(shape)
+        plain = to_plain(model)
+        assert plain(x).shape == model(x).shape and torch.allclose(plain(x), model(x), atol=1e-6)
+        assert not any(isinstance(module, LiftingConv | GroupPool) for module in plain.modules())
     assert isinstance(to_plain(nn.Linear(2, 2)), nn.Linear)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gdl_utils.groups import Group, cyclic, dihedral, octahedral, symmetric
-from gdl_utils.representations import Representation, decompose, irreps, regular, sign, trivial
+from gdl_utils.representations import Representation, complement, decompose, irreps, regular, sign, trivial
 from gdl_utils.representations.representation import COMMUTANT
 
 QUATERNIONS = Group([[1, 2, 3, 0, 5, 6, 7, 4], [4, 7, 6, 5, 2, 1, 0, 3]], name="Q₈")  # i, j; a user's own
@@ -255,6 +255,7 @@ def test_they_can_be_stored_and_copied():
         (np.ones((4, 1, 1), complex), TypeError, "give real numbers"),
         (regular(dihedral(2)).matrices, ValueError, "not a representation of C₄"),
         (np.zeros((4, 1, 1)), ValueError, "not a representation of C₄"),
+        (np.zeros((4, 0, 0)), ValueError, r"\(4, F, F\) with F ≥ 1"),
     ],
 )
 def test_what_is_no_representation_is_refused(matrices, error, message):
@@ -262,3 +263,52 @@ def test_what_is_no_representation_is_refused(matrices, error, message):
         Representation("wrong", cyclic(4), matrices)
     with pytest.raises(TypeError, match="group: got str"):
         Representation("wrong", "C4", matrices)
+
+
+def test_nobody_changes_what_others_share():
+    given = np.ones((4, 1, 1))
+    made = Representation("mine", cyclic(4), given)
+    given[1] = -1
+    assert (made.matrices == 1).all()
+    wave, swap = irreps(cyclic(4))[1], regular(cyclic(4))
+    for shared in (wave, swap, made, wave + swap, wave * wave, wave.dual, wave.restrict(cyclic(2), [2])):
+        with pytest.raises(ValueError, match="read-only"):
+            shared.matrices[0] = 0
+
+
+@pytest.mark.parametrize("make", [trivial, regular, sign, complement, irreps])
+def test_a_maker_asks_for_a_group(make):
+    with pytest.raises(TypeError, match="group: got Representation; a Group is needed"):
+        make(regular(cyclic(2)))
+    with pytest.raises(TypeError, match="subgroup: got int; a Group is needed"):
+        regular(cyclic(4)).restrict(2)
+
+
+def test_an_axis_that_does_not_fit_is_refused():
+    one, two = np.ones((4, 1, 1)), irreps(cyclic(4))[1].matrices
+    assert Representation("one", cyclic(4), one, ()).axis == ()
+    assert (
+        Representation("one", cyclic(4), one, (1,)).axis == Representation("one", cyclic(4), one).axis == (1,)
+    )
+    for axis in ((), (5,), 2, [2]):
+        with pytest.raises(ValueError, match=r"axis: got .*; for 2 numbers it is \(2,\)$"):
+            Representation("two", cyclic(4), two, axis)
+    with pytest.raises(ValueError, match=r"for 1 numbers it is \(1,\) or \(\)"):
+        Representation("one", cyclic(4), one, (2,))
+
+
+def test_known_ones_are_made_without_the_check_and_would_pass_it(monkeypatch):
+    group = dihedral(3)
+    expected = irreps(group)
+    monkeypatch.setattr(type(group), "representation", None)
+    wave = expected[2]
+    made = [regular(group), trivial(group), wave + wave, wave * wave, wave.dual]
+    monkeypatch.undo()
+    for one in made:
+        again = Representation(one.name, group, one.matrices, one.axis)
+        assert np.array_equal(again.matrices, one.matrices) and again.axis == one.axis
+
+
+def test_a_sum_too_large_is_refused_before_it_is_made():
+    with pytest.raises(ValueError, match="other: the sum of regular and regular would hold"):
+        regular(cyclic(300)) + regular(cyclic(300))

@@ -1,5 +1,7 @@
 """Signals: the action's axioms on random domains and fibres, and the two mistakes that break them."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, square_grid, st
 from gdl_utils.equivariance import assert_equivariant, equivariance_errors, relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
 from gdl_utils.layers import averaged
+from gdl_utils.representations import irreps
 from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
 
 
@@ -269,3 +272,19 @@ def test_acting_is_compiled_as_one_graph(fibre):
     both = averaged(torch.nn.Tanh(), space, space)
     compiled = torch.compile(both, backend="eager", fullgraph=True)
     assert torch.allclose(compiled(x), both(x), atol=1e-6)
+
+
+def test_a_fibre_that_is_none_is_named():
+    for fibre in (cyclic(4), "regular", regular):
+        with pytest.raises(TypeError, match=r"fibre: got .*; give a Representation, such as regular"):
+            SignalSpace(square_grid(3, cyclic(4)), fibre)
+
+
+def test_a_fibre_of_matrices_acts_on_meta_tensors_and_shared_matrices_are_not_handed_out():
+    wave = irreps(cyclic(8))[1].restrict(cyclic(4), [2])
+    space, skew = SignalSpace(square_grid(3, cyclic(4)), wave), np.array([[1.0, 0.5], [0.0, 1.0]])
+    space = SignalSpace(space.domain, [np.linalg.inv(skew) @ wave.matrices[1] @ skew])
+    assert space.act(1, torch.zeros(2, 3, 3, device="meta")).is_meta
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        space.act(1, torch.zeros(2, 3, 3, dtype=torch.float64))

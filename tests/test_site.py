@@ -141,6 +141,14 @@ def light_card_faults(page):
     )
 
 
+def table_faults(page):
+    """Tables that stand there as their source."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('.bd-article p')].map(e => e.textContent.trim())
+        .filter(text => text.startsWith('|') && text.endsWith('|')).map(text => 'no table: ' + text.slice(0, 80))"""
+    )
+
+
 def axe_faults(page):
     # Colours that are still fading in would be measured half way.
     page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
@@ -315,6 +323,7 @@ def test_page_on_a_laptop(site, open_page, path):
         icon=icon_faults(page),
         weight=weight_faults(page, path),
         math=math_faults(page),
+        tables=table_faults(page),
         figures=small_print_faults(page),
         accessible=axe_faults(page),
         wide=overflow_faults(page),
@@ -587,6 +596,7 @@ LAYOUTS = {
         f'<div class="gdl-claim" style="overflow:auto">{WIDE}</div>',
         "scrolls",
     ),
+    "a table's source": (table_faults, "<p>| a | b |\n| — | — |\n| 1 | 2 |</p>", "no table: | a | b |"),
     "a narrow cell": (
         sideways_faults,
         '<div class="cell_input" style="width:300px"><pre>x</pre></div>',

@@ -212,7 +212,7 @@ def test_bad_input_is_named():
             function(f / 0, group)
         with pytest.raises(TypeError, match="group: got int"):
             function(f, 4)
-    for pairs in ([(0, 5)], [(-1, 0)], [(0, 1, 2)], [(0.5, 1)]):
+    for pairs in ([(0, 5)], [(-1, 0)], [(0, 1, 2)], [(0.5, 1)], [(0.0, 1)], [1]):
         with pytest.raises(ValueError, match="pairs: got"):
             bispectrum(f, group, pairs)
     with pytest.raises(ValueError, match=r"pairs: the bispectrum of 28 pairs would hold"):
@@ -234,3 +234,45 @@ def test_bad_bispectra_are_named():
         signal_from_bispectrum(bispectrum(f, cyclic(6), [(0, 0), (1, 1)]), cyclic(6))
     with pytest.raises(ValueError, match=r"bispectrum\[\(1, 1\)\]: got shape \(4, 4\); for C₂"):
         signal_from_bispectrum(bispectrum(f, cyclic(6)), cyclic(2))
+
+
+def test_spectra_of_each_example_by_vmap_and_their_derivatives():
+    group, f = cyclic(5), signal(cyclic(5), 3)
+    back = lambda f: signal_from_bispectrum(bispectrum(f, group), group)
+    for function in (back, lambda f: bispectrum(f, group)[1, 1], lambda f: fourier_transform(f, group)[1]):
+        each = torch.stack([function(one) for one in f])
+        assert gap([torch.func.vmap(function)(f)], [each]) <= 1e-12
+        derived = torch.func.vmap(torch.func.jacrev(function))(f)
+        assert gap([derived], [torch.stack([torch.func.jacrev(function)(one) for one in f])]) <= 1e-12
+
+
+def test_nothing_gives_nothing_and_half_precision_is_computed_in_single():
+    group = cyclic(8)
+    assert signal_from_bispectrum(bispectrum(torch.zeros(0, 8), group), group).shape == (0, 8)
+    f = torch.tensor([1.0, 0.0, 2.0, 0.5, 0.0, 0.0, 0.25, 0.0])
+    for dtype, bound in ((torch.float16, 0.01), (torch.bfloat16, 0.1)):
+        found = signal_from_bispectrum(bispectrum(f.to(dtype), group), group)
+        assert found.dtype == dtype and gap_up_to_shift(found.float(), f) <= bound
+
+
+def test_a_bispectrum_is_exported_for_any_batch():
+    class Bispectrum(torch.nn.Module):
+        def forward(self, f):
+            return bispectrum(f, dihedral(4))[4, 4]
+
+    f, some = torch.randn(3, 8), ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(Bispectrum(), (f,), dynamic_shapes=some).module()
+    f = torch.randn(5, 8)
+    assert torch.allclose(exported(f), bispectrum(f, dihedral(4))[4, 4])
+
+
+def test_coefficients_that_are_unlike_are_named():
+    group = cyclic(4)
+    parts = fourier_transform(torch.randn(3, 4), group)
+    assert inverse_fourier_transform(iter(parts), group).shape == (3, 4)
+    with pytest.raises(ValueError, match=r"coefficients\[1\]: got torch.float64 .*first is torch.float32"):
+        inverse_fourier_transform([parts[0], parts[1].double(), parts[2]], group)
+    with pytest.raises(ValueError, match=r"coefficients\[2\]: got .* \(1, 1, 1\); the first .* \(3, 1, 1\)"):
+        inverse_fourier_transform([*parts[:2], parts[2][:1]], group)
+    with pytest.raises(TypeError, match="group: got Representation; a Group is needed"):
+        signal_from_bispectrum({}, irreps(group)[1])

@@ -82,7 +82,7 @@ def mixed(matrix, x, fibre):
     """What a matrix makes of a signal; without a fibre, nothing."""
     if fibre is None or not fibre.axis:
         return x
-    return torch.einsum("ef,bcf...->bce...", torch.as_tensor(matrix, dtype=x.dtype), x)
+    return torch.einsum("ef,bcf...->bce...", torch.tensor(matrix, dtype=x.dtype), x)
 
 
 @each_fibre
@@ -328,6 +328,8 @@ SHEARED = Representation("sheared", D4, np.linalg.inv(SKEW) @ VECTOR.matrices @ 
         (lambda: FieldNorms(VECTOR)(torch.zeros(1, 2, 2, 4).int()), "x: got torch.int32; give real numbers"),
         (lambda: FieldBatchNorm(VECTOR, 2)(torch.zeros(1, 2, 2, 4).cfloat()), "x: got torch.complex64"),
         (lambda: CircularMask()(torch.zeros(1, 4, 5)), r"x: got shape \(1, 4, 5\); \(…, n, n\)"),
+        (lambda: CircularMask()(torch.ones(1, 2, 2)), r"x: got shape \(1, 2, 2\); .* n ≥ 3"),
+        (lambda: CircularMask()(torch.ones(1, 1)), "n ≥ 3"),
         (lambda: CircularMask()(torch.zeros(4, 4).long()), "x: got torch.int64"),
     ],
 )
@@ -376,3 +378,56 @@ def test_they_compile_in_one_piece_and_are_exported():
     exported = torch.export.export(network.eval(), (x,), dynamic_shapes=some).module()
     x = signals(Gated(fibre).fibre_in, batch=7, space=(6, 6))
     assert relative_error(exported(x), network(x)) <= 1e-12
+
+
+@pytest.mark.parametrize("fibre", [VECTOR, trivial(D4) + VECTOR], ids=repr)
+def test_an_empty_batch_changes_no_statistics(fibre):
+    layer = FieldBatchNorm(fibre, 3)
+    before = copy.deepcopy(layer.state_dict())
+    for mode in (True, False):
+        assert layer.train(mode)(torch.zeros(0, 3, fibre.size, 4, 4)).shape == (0, 3, fibre.size, 4, 4)
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_mean_squares_are_kept_in_single_precision(dtype):
+    wide = FieldBatchNorm(VECTOR, 3)
+    wide.running_square.fill_(90_001.0)
+    for low in (copy.deepcopy(wide).to(dtype), FieldBatchNorm(VECTOR, 3, dtype=dtype)):
+        low.load_state_dict(wide.state_dict())
+        assert low.weight.dtype == dtype and low.running_square.dtype == torch.float32
+        x = 300 * torch.randn(64, 3, 2, 4, 4).to(dtype)
+        y = low.train()(x)
+        assert (
+            y.dtype == dtype
+            and 0.8 < low.running_square.min() / 90_000 < low.running_square.max() / 90_000 < 1.2
+        )
+        assert relative_error(low.eval()(x).float(), y.float()) < 0.2
+    assert torch.equal(copy.deepcopy(wide).to(dtype).float().running_square, wide.running_square)
+    assert copy.deepcopy(wide).double().running_square.dtype == torch.float64
+    assert copy.deepcopy(wide).to("meta").running_square.is_meta
+
+
+@pytest.mark.parametrize("make", [NormReLU, FieldBatchNorm])
+def test_weights_of_another_fibre_are_not_loaded_and_a_name_is_none(make):
+    layer = lambda fibre: make(fibre, 2)
+    saved = layer(wave(cyclic(8), 1)).state_dict()
+    layer(wave(cyclic(8), 1)).load_state_dict(saved)
+    layer(Representation("arrow", wave(cyclic(8), 1).group, wave(cyclic(8), 1).matrices)).load_state_dict(
+        saved
+    )
+    layer(wave(cyclic(8), 3)).load_state_dict(
+        dict(saved)
+    )  # as those saved before: it does not say where it is from
+    for other in (
+        layer(wave(cyclic(8), 3)),
+        layer(wave(cyclic(16), 1)),
+        nn.Sequential(layer(wave(cyclic(8), 2))),
+    ):
+        state = (
+            saved
+            if not isinstance(other, nn.Sequential)
+            else nn.Sequential(layer(wave(cyclic(8), 1))).state_dict()
+        )
+        with pytest.raises(RuntimeError, match="saved from C₈, wave 1 fibre"):
+            other.load_state_dict(state)

@@ -5,7 +5,7 @@ combination of cos mφ and sin mφ. So a filter is given by its coefficients in 
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,7 +113,8 @@ def disk(n: int, group: Group, *, frequencies: Sequence[int] | None = None) -> D
     if not isinstance(group, Group) or group.family not in ("cyclic", "dihedral"):
         raise ValueError(f"group: got {group!r}; cyclic and dihedral groups turn a disk")
     radii = np.arange((n - 1) % 2, n, 2) / 2
-    given = [int(2 * radius) for radius in radii] if frequencies is None else list(frequencies)
+    given = [int(2 * radius) for radius in radii] if frequencies is None else frequencies
+    given = list(given) if isinstance(given, Iterable) else [given]
     whole = all(isinstance(m, int | np.integer) and not isinstance(m, bool) and m >= 0 for m in given)
     if len(given) != len(radii) or not whole or given[0] * (n % 2):
         raise ValueError(
@@ -164,7 +165,7 @@ def _ring(n: int, radius: float, top: int) -> list[np.ndarray]:
         if shared >= SHARED:
             warnings.warn(
                 f"frequencies: {m} aliases on the ring of radius {radius:g}; on {n}×{n} pixels {shared:.0%} of it is in the span of "
-                "lower frequencies",
+                "lower frequencies and of its own mirror image",
                 stacklevel=3,
             )
     return waves

@@ -9,6 +9,7 @@ from torch import nn
 
 from gdl_utils.domains import Domain, cubic_grid, cycle, hexagonal_grid, nodes, square_grid
 from gdl_utils.groups import Group
+from gdl_utils.representations import Representation
 from gdl_utils.signals import SignalSpace
 
 OUTPUT, ROOT = (
@@ -25,6 +26,7 @@ class Call(NamedTuple):
     output: torch.Tensor
     shown: bool  # has a row; otherwise only where the symmetry is lost
     inner: bool  # more follows
+    fibre: Representation | None = None  # what the module says that it puts out
 
 
 class Input:
@@ -137,7 +139,7 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
     modes = {module: module.training for module in model.modules()}
     state = [(buffer, buffer.clone()) for buffer in model.buffers()]
 
-    def hear(name: str, what: str, kind: str, tensors: Any, shown: bool, inner: bool) -> None:
+    def hear(name: str, what: str, kind: str, tensors: Any, shown: bool, inner: bool, fibre=None) -> None:
         if shown:
             recent["shown"] = []
         for place, t in leaves(tensors):
@@ -149,7 +151,7 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
             times[key] = times.get(key, 0) + 1
             output = t.detach().clone()  # for the next layer may work in place
             words = f"{what} {name}" if what == "input of" else name or "model"
-            found[(*key, times[key])] = Call(words + place, kind, output, shown, inner)
+            found[(*key, times[key])] = Call(words + place, kind, output, shown, inner, fibre)
             recent["heard"] = output
             if shown:
                 recent["shown"].append(output)
@@ -168,7 +170,9 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
             if inside:
                 inside[-1] += 1
             if name or not parts:
-                hear(name, "output", type(module).__name__, output, not parts, bool(name))
+                fibre = getattr(module, "fibre_out", None)
+                fibre = fibre if isinstance(fibre, Representation) else None
+                hear(name, "output", type(module).__name__, output, not parts, bool(name), fibre)
 
         return hook
 

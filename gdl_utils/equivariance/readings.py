@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from gdl_utils.domains import Domain
+from gdl_utils.groups import Group
+from gdl_utils.representations import Representation
 from gdl_utils.signals import SignalSpace
 
 
@@ -26,6 +29,17 @@ class Readings:
         self.space, self.domain = space, space.domain
         self.turns = space.domain.point_group
         self._spaces = {}  # by the sides of the domain: to build one takes time
+        self._fibres = []  # those beside the trivial one and the group axis that an output may have
+        self.learn(space.fibre)
+
+    def learn(self, fibre: Representation | None) -> None:
+        """Note a fibre that a layer puts out, which what follows may have as well, as the audited group acts on it."""
+        if fibre is not None and fibre.group != self.space.group:
+            fibre = _restricted(fibre, self.turns)
+        if fibre is None or not fibre.axis or (fibre.name == "regular" and fibre.size == len(self.turns)):
+            return
+        known = [np.array_equal(fibre.matrices, other.matrices) for other in self._fibres]
+        self._fibres += [] if any(known) else [fibre]
 
     def of(self, shape: tuple[int, ...], before: tuple[int, ...]) -> list[Reading]:
         """List the readings of an output, the richest first; the last is "invariant".
@@ -53,48 +67,42 @@ class Readings:
             whole = lambda t, move=move, mask=mask: move(t) * mask.to(t.device)
             act = self._acting(small)
             yield Reading(name + words, words, whole, act)
-            fibre = self.space.fibre
-            if (
-                fibre.axis
-                and fibre.name != "regular"
-                and channels[-1:] == fibre.axis
-                and small.group == fibre.group
-            ):
-                own = SignalSpace(small.domain, fibre)
-                yield Reading(f"{name}, {fibre.name} fibre{words}", fibre.name, whole, own.act)
-            k = len(self.turns)
-            if k > 1 and channels[-1:] == (k,):
-                yield Reading(f"{name}, group axis{words}", "group axis", whole, self._lifted(act, -d - 1))
-            elif k > 1 and len(channels) == 1 and channels[0] % k == 0:
-                folded = lambda t, whole=whole, k=k: whole(t).unflatten(1, (-1, k))
-                yield Reading(
-                    f"{name}, group in channels{words}",
-                    "group in channels",
-                    folded,
-                    self._lifted(act, -d - 1),
-                )
+            for label, kind, k, lifted in self._axes(act, d):
+                if channels[-1:] == (k,):
+                    yield Reading(f"{name}, {label}{words}", kind, whole, lifted)
+                elif len(channels) == 1 and channels[0] % k == 0:
+                    folded = lambda t, whole=whole, k=k: whole(t).unflatten(1, (-1, k))
+                    yield Reading(f"{name}, {kind} in channels{words}", f"{kind} in channels", folded, lifted)
         yield from self._tokens(shape)
-        k = len(self.turns)
-        alone = self._lifted(lambda g, t: t, -1)
-        if k > 1 and len(shape) > 2 and shape[-1] == k:
-            yield Reading("group axis alone", "group axis", lambda t: t, alone)
-        elif k > 1 and len(shape) == 2 and shape[1] % k == 0:
-            unfold = lambda t: t.unflatten(1, (-1, k))
-            yield Reading("group axis alone, in channels", "group in channels", unfold, alone)
+        for label, kind, k, alone in self._axes(lambda g, t: t, 0):
+            if len(shape) > 2 and shape[-1] == k:
+                yield Reading(f"{label} alone", kind, lambda t: t, alone)
+            elif len(shape) == 2 and shape[1] % k == 0:
+                unfold = lambda t, k=k: t.unflatten(1, (-1, k))
+                yield Reading(f"{label} alone, in channels", f"{kind} in channels", unfold, alone)
+
+    def _axes(self, act: Callable, d: int) -> Iterator[tuple[str, str, int, Callable]]:
+        """Yield what an axis before the last d may be: words, kind, size, and how the group moves it beside these."""
+        for fibre in self._fibres:
+            yield f"{fibre.name} fibre", fibre.name, fibre.size, self._mixed(act, fibre, d)
+        if len(self.turns) > 1:
+            yield "group axis", "group", len(self.turns), self._lifted(act, -d - 1)
 
     def _places(self, shape: tuple[int, ...]) -> Iterator[tuple[str, SignalSpace, tuple[int, ...], Callable]]:
         """Yield where in a shape space may be: words, the space, the axes of channels, and how to bring space to the end."""
         d, rest = len(self.domain.shape), shape[1:]
         if small := self._resized(rest[-d:]):
             yield "", small, rest[:-d], lambda t: t
-        if len(rest) == d + 1 and (small := self._resized(rest[:d])):
-            yield ", channels last", small, rest[-1:], lambda t: t.movedim(-1, 1)
         if d > 1 and len(rest) == 2 and (small := self._resized(self._sides(rest[-1]))):
             row = lambda t, sides=small.shape: t.unflatten(-1, sides)
             yield ", in a row", small, rest[:-1], row
-        if d > 1 and len(rest) == 2 and (small := self._resized(self._sides(rest[0]))):
-            row = lambda t, sides=small.shape: t.transpose(1, 2).unflatten(-1, sides)
-            yield ", in a row, channels last", small, rest[1:], row
+        for n, words in ((d, ""), (1, ", in a row"))[: 1 + (d > 1)]:
+            # The group axis may stand behind the channels, as GroupLinear has it.
+            if len(rest) != n + 1 and not (len(rest) == n + 2 and rest[-1] == len(self.turns) > 1):
+                continue
+            if small := self._resized(rest[:d] if n == d else self._sides(rest[0])):
+                back = lambda t, n=n, sides=small.shape: t.flatten(1, n).movedim(1, -1).unflatten(-1, sides)
+                yield f"{words}, channels last", small, rest[n:], back
 
     def _tokens(self, shape: tuple[int, ...]) -> Iterator[Reading]:
         """Yield readings in which something else stands beside the points: a class token, or a second point (attention)."""
@@ -180,3 +188,28 @@ class Readings:
             return None if moved is None else moved.index_select(axis, came_from.to(t.device))
 
         return lifted
+
+    def _mixed(self, act: Callable, fibre: Representation, d: int) -> Callable:
+        """Return the action that mixes a fibre's entries, an axis before the last d, as well."""
+        order, count = len(fibre.group), len(self.space.group) // len(fibre.group)
+        point = Domain("point", fibre.group, np.zeros((1, d)), (1,) * d, np.zeros((order, 1), dtype=int))
+        mix = SignalSpace(point, fibre)._mix_fibre
+
+        def mixed(g: int, t: torch.Tensor) -> torch.Tensor | None:
+            moved = act(g, t)
+            if moved is None:
+                return None
+            return mix(g // count, moved.to(torch.promote_types(moved.dtype, torch.float32)))
+
+        return mixed
+
+
+def _restricted(fibre: Representation, group: Group) -> Representation | None:
+    """Return how a group acts on a fibre of its own or of a larger group: as C_4 in C_8 or D_4 in D_8; None where that is not known."""
+    larger, planar = fibre.group, ("cyclic", "dihedral")
+    if larger == group:
+        return fibre
+    known = larger.family in planar and group.family in ("cyclic", larger.family)
+    if not known or larger.degree % group.degree:
+        return None
+    return fibre.restrict(group, [larger.degree // group.degree, larger.degree][: len(group.generators)])

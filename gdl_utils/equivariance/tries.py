@@ -31,6 +31,7 @@ class Tries:
         readings = Readings(given.space)
         for key, call in plain.items():
             shape = tuple(given.batched(call.output).shape)
+            readings.learn(call.fibre)
             self.readings[key] = readings.of(shape, before)
             self.errors[key] = [{} for _ in self.readings[key]]
             before = shape if call.shown and len(shape) > 2 else before

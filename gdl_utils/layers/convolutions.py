@@ -13,7 +13,6 @@ Cesa (2019), "General E(2)-equivariant steerable CNNs".
 """
 
 import math
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,15 +22,18 @@ from torch import nn
 
 from gdl_utils._checks import check_positive
 from gdl_utils.domains import Disk, Domain
-from gdl_utils.layers.expansion import as_fibre, tables
+from gdl_utils.layers.expansion import tables
 from gdl_utils.layers.geometry import Geometry
+from gdl_utils.layers.kinds import OfAKind
 from gdl_utils.representations import Representation, regular, trivial
+from gdl_utils.representations.representation import as_representation
+from gdl_utils.signals import no_autocast
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 FUNCTION = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}
 
 
-class LiftingConv(nn.Module):
+class LiftingConv(OfAKind):
     """Lift a signal on a grid to the group: correlate it with one filter in every position g·w that the group gives it.
 
     Equivariant to the domain's group, which acts on the output by the regular representation or by ``fibre_out``, and to shifts by
@@ -88,7 +90,7 @@ class LiftingConv(nn.Module):
 
     Notes
     -----
-    Takes ``(batch, in_channels, F, *space)`` and gives ``(batch, out_channels, F_out, *space)``, where F_out is |G| for the regular
+    Takes ``(batch, in_channels, F, *space)`` and gives ``(batch, out_channels, F_out, *space)``, where F_out is ``|G|`` for the regular
     representation; without the axis for a trivial fibre. On a hexagonal grid the output is not 0 outside of the mask, and needs
     a ``HexagonMask``.
 
@@ -131,10 +133,9 @@ class LiftingConv(nn.Module):
             )
         self.domain, self.group, self.dimensions = domain, domain.group, len(domain.shape)
         fibre = self._fibre_by_default(self.group) if fibre is None else fibre
-        self.fibre = as_fibre("fibre", fibre, domain)
-        self.fibre_out = as_fibre(
-            "fibre_out", regular(self.group) if fibre_out is None else fibre_out, domain
-        )
+        self.fibre = as_representation("fibre", fibre, self.group, "kernel")
+        fibre_out = regular(self.group) if fibre_out is None else fibre_out
+        self.fibre_out = as_representation("fibre_out", fibre_out, self.group, "kernel")
         self._exact = tables(domain, self.fibre, self.fibre_out, in_channels // groups)
         like = {"device": device, "dtype": dtype}
         kernels, still = self._exact.get("kernels"), self._exact.get("still", ())
@@ -158,6 +159,10 @@ class LiftingConv(nn.Module):
 
     def expand(self) -> torch.Tensor:
         """Return the filters in all positions, W[g] = g·w; shape ``(out_channels·F_out, in_channels // groups·F, *kernel)``."""
+        with no_autocast(self.weight.device):  # what is kept is used without it too
+            return self._expand()
+
+    def _expand(self) -> torch.Tensor:
         filters = self.weight
         if next(iter(self._tables.values())).device != filters.device:  # these weights replaced others
             self._place()
@@ -220,6 +225,7 @@ class LiftingConv(nn.Module):
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
+        self._kept = None
         self._place()
         return self
 
@@ -230,7 +236,8 @@ class LiftingConv(nn.Module):
             return self.expand(), self._repeated_bias()
         now = [self.weight] if self.bias is None else [self.weight, self.bias]
         # Compared by value: whatever changes a weight, by whatever way, is seen.
-        if self._kept is None or not all(map(torch.equal, now, self._kept[0])):
+        same = lambda a, b: a.dtype == b.dtype and torch.equal(a, b)
+        if self._kept is None or not all(map(same, now, self._kept[0])):
             self._kept = [t.detach().clone() for t in now], (self.expand(), self._repeated_bias())
         return self._kept[1]
 
@@ -240,31 +247,16 @@ class LiftingConv(nn.Module):
     def _repeated_bias(self) -> torch.Tensor | None:
         if self.bias is None or self.bias.ndim == 1:
             return None if self.bias is None else self.bias.repeat_interleave(self.fibre_out.size)
-        return (self.bias @ self._tables["still"].to(self.bias)).flatten()
+        with no_autocast(self.bias.device):
+            return (self.bias @ self._tables["still"].to(self.bias)).flatten()
 
-    def _kind(self) -> str:
-        """Say for which group, kernel and fibres weights are, with a checksum of what these do."""
-        disk, more, of = isinstance(self.domain, Disk), "", 0
+    def _kind_of(self) -> tuple[str, str, list[np.ndarray]]:
+        disk, more = isinstance(self.domain, Disk), ""
         what = [self.domain.waves, self.domain.matrices] if disk else [self.domain.permutation]
         what.append(self.fibre.matrices)
         if "kernels" in self._exact:
             what, more = [*what, self.fibre_out.matrices], f" to {self.fibre_out.name}"
-        for array in what:  # to six digits, which all machines compute alike
-            array = np.round(array, 6) + 0.0 if array.dtype.kind == "f" else array
-            of = zlib.crc32(array.tobytes(), of)
-        return f"{self.group.name}, {self.domain.name}, {self.fibre.name} fibre{more} ({of:08x})"
-
-    def _save_to_state_dict(self, destination, prefix, keep_vars):
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        if hasattr(destination, "_metadata"):  # beside the version that torch saves there
-            destination._metadata.setdefault(prefix[:-1], {})["kind"] = self._kind()
-
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors):
-        saved = local_metadata.get("kind", self._kind())
-        if saved != self._kind():
-            errors.append(f"{prefix}weight: saved from {saved}; this layer is of {self._kind()}")
-            return
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing, unexpected, errors)
+        return f"{self.group.name}, {self.domain.name}, ", f"{self.fibre.name} fibre{more}", what
 
     def _check(self, x: torch.Tensor) -> None:
         """Refuse an input that does not fit, in words; warn of sizes on which a turn cannot be exact."""
@@ -317,7 +309,7 @@ class GroupConv(LiftingConv):
 
     Notes
     -----
-    Takes ``(batch, in_channels, F, *space)`` and gives ``(batch, out_channels, F_out, *space)``; with the regular ones both are |G|.
+    Takes ``(batch, in_channels, F, *space)`` and gives ``(batch, out_channels, F_out, *space)``; with the regular ones both are ``|G|``.
 
     Examples
     --------

@@ -1,25 +1,10 @@
 """What a group convolution multiplies its weights with, in exact numbers: how the filters that the group ties together hang on them."""
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gdl_utils._checks import check_size
 from gdl_utils.domains import Disk, Domain
 from gdl_utils.representations import Representation, regular
-
-
-def as_fibre(
-    argument: str, fibre: Representation | Sequence[ArrayLike], domain: Domain | Disk
-) -> Representation:
-    """Return a representation of the kernel's group as it is, and matrices of its generators as one."""
-    group = domain.group
-    if not isinstance(fibre, Representation):
-        fibre = Representation("matrices", group, group.representation(fibre))
-    if fibre.group != group:
-        raise ValueError(f"{argument}: belongs to {fibre.group!r}, not to the kernel's {group!r}")
-    return fibre
 
 
 def is_regular(fibre: Representation) -> bool:

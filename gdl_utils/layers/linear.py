@@ -6,16 +6,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from gdl_utils._checks import check_positive
+from gdl_utils._checks import check_positive, check_size
 from gdl_utils.groups import Group
+from gdl_utils.layers.kinds import OfAKind
 from gdl_utils.representations import Representation, irreps
 
 
-class GroupLinear(nn.Module):
+class GroupLinear(OfAKind):
     """Mix channels and the axis of a group at each point: y[h] = Σ_g x[g] W[g⁻¹h] + b, a matrix from channels to channels for each g⁻¹h.
 
     The most general linear layer that commutes with the group, (g·x)[h] = x[g⁻¹h]: of the ``torch.nn.Linear`` of the same width,
-    channels times |G|, it has a |G|-th of the weights. It is faster too, since this is a convolution on the group: in the coordinates
+    channels times ``|G|``, it has a ``|G|``-th of the weights. It is faster too, since this is a convolution on the group: in the coordinates
     of ``irreps`` it falls apart into blocks, for C_2 two products of matrices instead of four, for C_8 11 instead of 64.
 
     Parameters
@@ -31,7 +32,7 @@ class GroupLinear(nn.Module):
 
     Attributes
     ----------
-    weight : parameter of shape (|G|, in_channels, out_channels)
+    weight : parameter of shape (``|G|``, in_channels, out_channels)
         W, in the order of the group's elements; channels are a row that is multiplied from the left.
     bias : parameter of shape (out_channels,), or None
 
@@ -39,6 +40,8 @@ class GroupLinear(nn.Module):
     ------
     TypeError, ValueError
         At once, if an argument does not fit; in ``forward``, if the input does not.
+    RuntimeError
+        In ``load_state_dict``, if the weights were saved from a layer of another group.
 
     Notes
     -----
@@ -61,6 +64,7 @@ class GroupLinear(nn.Module):
         super().__init__()
         self._exact, self.group = _products(group), group
         check_positive("in_channels", in_channels), check_positive("out_channels", out_channels)
+        check_size("out_channels", len(group) * in_channels * out_channels, "the weights", 2**31)
         like = {"device": device, "dtype": dtype}
         self.weight = nn.Parameter(torch.empty(len(group), in_channels, out_channels, **like))
         self.bias = nn.Parameter(torch.empty(out_channels, **like)) if bias else None
@@ -112,6 +116,9 @@ class GroupLinear(nn.Module):
             f"{n_in}, {n_out}, group={self.group.name}, {len(self._exact[0])} products instead of {n * n}, "
             f"bias={self.bias is not None}"
         )
+
+    def _kind_of(self) -> tuple[str, str, list[np.ndarray]]:
+        return "", self.group.name, [self.group.product]
 
     def _cast_tables(self) -> list[torch.Tensor]:
         """Return the tables as the weights are, made anew from arrays that no change of type has rounded."""

@@ -7,6 +7,7 @@ from torch import nn
 from gdl_utils.layers.convolutions import GroupConv, LiftingConv
 from gdl_utils.layers.normalisation import GroupBatchNorm
 from gdl_utils.layers.pooling import GlobalPool, GroupPool, spatial
+from gdl_utils.representations import Representation
 
 
 def to_plain(model: nn.Module) -> nn.Module:
@@ -19,18 +20,14 @@ def to_plain(model: nn.Module) -> nn.Module:
     ----------
     model : nn.Module
         Any module. In the place of ``LiftingConv`` and ``GroupConv`` it gets ``nn.ConvNd`` between ``nn.Flatten`` and ``nn.Unflatten``;
-        ``GroupPool`` (of strands and images), ``GlobalPool``, ``GroupBatchNorm`` and ``spatial`` become plain as well. Everything else
-        is copied: other layers, classes of yours that are made from these, and those that have hooks.
+        ``GroupPool`` (of strands and images), ``GlobalPool`` and ``GroupBatchNorm`` become plain as well, ``spatial`` where all fibres of
+        the network that have an axis have one size. Everything else is copied: other layers, classes of yours that are made from these,
+        and those that have hooks.
 
     Returns
     -------
     nn.Module
         It no longer follows the model's weights, nor refuses inputs that do not fit.
-
-    Raises
-    ------
-    ValueError
-        If ``GroupPool`` or ``spatial`` is used and what the network's group convolutions give is not all of one size.
 
     Examples
     --------
@@ -43,7 +40,9 @@ def to_plain(model: nn.Module) -> nn.Module:
     >>> torch.allclose(to_plain(model)(x), model(x), atol=1e-6)
     True
     """
-    orders = {m.fibre_out.size for m in model.modules() if isinstance(m, LiftingConv) and m.fibre_out.axis}
+    names = ("fibre", "fibre_in", "fibre_out")
+    fibres = [getattr(module, name, None) for module in model.modules() for name in names]
+    orders = {f.size for f in fibres if isinstance(f, Representation) and f.axis}
     return _plain(copy.deepcopy(model), orders, {})
 
 
@@ -65,20 +64,17 @@ def _replacement(module: nn.Module, orders: set[int]) -> nn.Module:
         flat = [nn.Flatten(1, 2)] if module.fibre.axis else []
         unfold = [nn.Unflatten(1, (module.out_channels, *axis))] if (axis := module.fibre_out.axis) else []
         return nn.Sequential(*flat, module.to_conv(), *unfold)
-    if isinstance(module, GroupPool | spatial) and len(orders) != 1:
-        raise ValueError(
-            f"model: has {type(module).__name__}, and group convolutions of {sorted(orders)} elements; they must be of one group"
-        )
     if isinstance(module, GroupPool):
-        if module.dimensions == 3:  # torch pools over three axes at most
+        pool = {1: nn.AdaptiveMaxPool2d, 2: nn.AdaptiveMaxPool3d}.get(module.dimensions)
+        if pool is None:  # torch pools over three axes at most
             return module
-        pool = {1: nn.MaxPool2d, 2: nn.MaxPool3d}[module.dimensions]
-        return nn.Sequential(pool((*orders, *(1,) * module.dimensions)), nn.Flatten(1, 2))
+        pool = pool((1, *(None,) * module.dimensions))  # of any size, and to 1
+        return nn.Sequential(pool, nn.Flatten(1, 2))
     if isinstance(module, GlobalPool):
         return nn.Sequential(nn.Flatten(2), nn.AdaptiveAvgPool1d(1), nn.Flatten())
     if isinstance(module, GroupBatchNorm):
         # Of torch's own the one that takes any number of axes; outside of a process group it synchronises nothing.
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    if isinstance(module, spatial):
+    if isinstance(module, spatial) and len(orders) == 1:  # else only the input says which size it meets
         return nn.Sequential(nn.Flatten(1, 2), module.module, nn.Unflatten(1, (-1, *orders)))
     return module

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from gdl_utils._checks import check_positive
+from gdl_utils.layers.kinds import OfAKind
 from gdl_utils.representations import Representation, trivial
 
 
-class _OnFields(nn.Module):
+class _OnFields(OfAKind):
     """What the layers on the parts of a fibre share: ``scalars`` are the entries that are trivial, ``turned`` those of each other part."""
 
     def __init__(self, fibre: Representation, *, orthogonal: bool = True):
@@ -55,6 +56,9 @@ class _OnFields(nn.Module):
         if self._places != self._back:
             y = y[:, :, self._back]
         return y if self.fibre.axis else y.squeeze(2)
+
+    def _kind_of(self) -> tuple[str, str, list[np.ndarray]]:
+        return "", f"{self.fibre.group.name}, {self.fibre.name} fibre", [self.fibre.matrices]
 
     def extra_repr(self) -> str:
         """Say on which fibre, and in how many parts."""
@@ -239,7 +243,7 @@ class FieldBatchNorm(_OnFields):
     ----------
     trivial : nn.BatchNorm1d of the trivial parts, or None
     weight : parameter of shape (channels, parts that are not trivial)
-    running_square : buffer of the same shape
+    running_square : buffer of the same shape, in single precision at least
 
     Raises
     ------
@@ -267,6 +271,7 @@ class FieldBatchNorm(_OnFields):
         self.trivial = nn.BatchNorm1d(scalars, **like) if scalars else None
         self.weight = nn.Parameter(torch.empty(channels, len(self.turned), **like))
         self.register_buffer("running_square", torch.empty_like(self.weight, requires_grad=False))
+        self._apply(lambda t: t)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -278,10 +283,11 @@ class FieldBatchNorm(_OnFields):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise."""
         _, scalars, *turned = self._split(x, self.fibre)
+        if x.numel() == 0:  # of nothing there are no statistics
+            return x
         if self.trivial is not None:
-            scalars = self.trivial(scalars.reshape(x.shape[0], self.trivial.num_features, -1)).reshape(
-                scalars.shape
-            )
+            flat = scalars.reshape(x.shape[0], self.trivial.num_features, -1)
+            scalars = self.trivial(flat).reshape(scalars.shape)
         square = self.running_square
         if self.training and turned:
             over, wide = (0, *range(2, scalars.ndim)), torch.promote_types(x.dtype, torch.float32)
@@ -290,6 +296,13 @@ class FieldBatchNorm(_OnFields):
                 self.running_square.lerp_(square.to(self.running_square.dtype), 0.1)  # as in torch
         factors = (self.weight / (square + 1e-5).sqrt()).to(x.dtype).unbind(1)
         return self._join(scalars, *(part * _along(f, part) for part, f in zip(turned, factors, strict=True)))
+
+    def _apply(self, fn, recurse=True):
+        before = self.running_square
+        now = super()._apply(fn, recurse).running_square
+        if now.dtype.itemsize < 4:  # the square of 300 is beyond half precision
+            self.running_square = before.to(now.device, torch.float32)
+        return self
 
 
 class CircularMask(nn.Module):
@@ -302,7 +315,7 @@ class CircularMask(nn.Module):
     Raises
     ------
     TypeError, ValueError
-        In ``forward``, if the last two axes are not equal, or the values not real.
+        In ``forward``, if the last two axes are not equal or below 3, where nothing would be left, or the values not real.
 
     Examples
     --------
@@ -319,8 +332,9 @@ class CircularMask(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mask."""
-        if x.ndim < 2 or x.shape[-2] != x.shape[-1]:
-            raise ValueError(f"x: got shape {tuple(x.shape)}; (…, n, n) is needed")
+        square = x.ndim > 1 and x.shape[-2] == x.shape[-1]
+        if not square or (not torch.compiler.is_compiling() and x.shape[-1] < 3):
+            raise ValueError(f"x: got shape {tuple(x.shape)}; (…, n, n) with n ≥ 3 is needed")
         _check_real(x)
         n, wide = x.shape[-1], torch.promote_types(x.dtype, torch.float32)
         side = (torch.arange(n, device=x.device, dtype=wide) - (n - 1) / 2).square()

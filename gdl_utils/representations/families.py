@@ -4,7 +4,7 @@ import numpy as np
 
 from gdl_utils._checks import check_size
 from gdl_utils.groups import Group
-from gdl_utils.representations.representation import Representation
+from gdl_utils.representations.representation import Representation, check_group
 
 
 def trivial(group: Group) -> Representation:
@@ -15,7 +15,8 @@ def trivial(group: Group) -> Representation:
     group : Group
         The group that acts.
     """
-    return Representation("trivial", group, np.ones((len(group), 1, 1)), axis=())
+    check_group("group", group)
+    return Representation._known("trivial", group, np.ones((len(group), 1, 1)), axis=())
 
 
 def regular(group: Group) -> Representation:
@@ -31,12 +32,13 @@ def regular(group: Group) -> Representation:
     ValueError
         If the group has more than 406 elements: a matrix for each would hold more than 67 million numbers.
     """
+    check_group("group", group)
     check_size("group", len(group) ** 3, f"the matrices of the regular fibre of {group.name}")
     product = group.product
     matrices = np.zeros((len(group),) * 3)
     for g, row in enumerate(product):
         matrices[g, row, np.arange(len(group))] = 1
-    return Representation("regular", group, matrices)
+    return Representation._known("regular", group, matrices)
 
 
 def complement(group: Group) -> Representation:
@@ -54,6 +56,7 @@ def complement(group: Group) -> Representation:
     ValueError
         If the group is not C_1 or C_2.
     """
+    check_group("group", group)
     if group.family != "cyclic" or group.degree > 2:
         raise ValueError(f"group: got {group.name}; the complement of a base is an action of C₂")
     swap = np.eye(4)[::-1] if group.degree == 2 else np.eye(4)
@@ -73,6 +76,7 @@ def sign(group: Group) -> Representation:
     ValueError
         If the group is neither dihedral nor octahedral: which of its elements are mirror images is not known.
     """
+    check_group("group", group)
     flips = {"dihedral": [1, -1], "octahedral": [1, 1, -1]}.get(group.family)
     if flips is None:
         raise ValueError(

@@ -7,7 +7,7 @@ import numpy as np
 from gdl_utils._checks import check_size
 from gdl_utils.groups import Group
 from gdl_utils.representations.families import sign, trivial
-from gdl_utils.representations.representation import COMMUTANT, Representation, kind_of
+from gdl_utils.representations.representation import COMMUTANT, Representation, check_group, kind_of
 
 
 def irreps(group: Group) -> tuple[Representation, ...]:
@@ -45,8 +45,7 @@ def irreps(group: Group) -> tuple[Representation, ...]:
     array([[ 0., -1.],
            [ 1.,  0.]])
     """
-    if not isinstance(group, Group):
-        raise TypeError(f"group: got {type(group).__name__}; a Group is needed")
+    check_group("group", group)
     check_size("group", len(group) ** 3, f"the regular representation of {group.name}")
     return _irreps(group, group.name, group.family, group.labels)
 
@@ -77,7 +76,7 @@ def _irreps(group: Group, *_told: object) -> tuple[Representation, ...]:
     )  # of an abelian one the size does not count
     found.sort(key=lambda pair: (mixed * len(pair[1][0]), *(-pair[0][first] / pair[0][0]).round(6)))
     name = "wave" if group.family == "cyclic" else "irrep"
-    made = [Representation(f"{name} {k}", group, rho) for k, (_, rho) in enumerate(found)]
+    made = [Representation._known(f"{name} {k}", group, rho) for k, (_, rho) in enumerate(found)]
     if group.family in ("dihedral", "octahedral"):
         signs = sign(group)
         made = [signs if np.array_equal(irrep.matrices, signs.matrices) else irrep for irrep in made]

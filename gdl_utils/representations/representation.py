@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gdl_utils._checks import check_size
 from gdl_utils.groups import Group
@@ -30,16 +31,16 @@ class Representation:
     group : Group
         The group that acts.
     matrices : array of shape (len(group), F, F)
-        What each element does to F numbers.
+        What each element does to F numbers; a copy is kept, which cannot be written to.
     axis : tuple of int, optional
-        The axis that a signal has for it: by default (F,); none, (), for a trivial one.
+        The axis that a signal has for it: (F,), the default, or for F = 1 none, (), as for a trivial one.
 
     Raises
     ------
     TypeError
         If ``group`` is none, or the matrices do not hold real numbers.
     ValueError
-        If the matrices are not of that shape, not finite, or no representation of the group.
+        If the matrices are not of that shape, not finite, or no representation of the group; if the axis does not fit.
 
     Examples
     --------
@@ -59,20 +60,22 @@ class Representation:
     axis: tuple[int, ...] | None = None
 
     def __post_init__(self):
-        if not isinstance(self.group, Group):
-            raise TypeError(f"group: got {type(self.group).__name__}; a representation is one of a Group")
-        matrices = np.asarray(self.matrices)
+        check_group("group", self.group)
+        matrices = np.array(self.matrices)
         if matrices.dtype.kind not in "iufb":
             raise TypeError(f"matrices: got {matrices.dtype}; give real numbers")
-        if matrices.ndim != 3 or len(matrices) != len(self.group) or matrices.shape[1] != matrices.shape[2]:
+        n, size = len(self.group), matrices.shape[-1] if matrices.ndim else 0
+        if matrices.shape != (n, size, size) or size == 0:
             raise ValueError(
-                f"matrices: got shape {matrices.shape}; one for each element of {self.group.name} is needed, ({len(self.group)}, F, F)"
+                f"matrices: got shape {matrices.shape}; one for each element of {self.group.name} is needed, ({n}, F, F) with F ≥ 1"
             )
         if not np.isfinite(matrices).all():
             raise ValueError("matrices: have entries that are not finite")
-        object.__setattr__(self, "matrices", matrices)
-        if self.axis is None:
-            object.__setattr__(self, "axis", (self.size,))
+        if self.axis not in (None, (size,), *[()] * (size == 1)):
+            raise ValueError(
+                f"axis: got {self.axis!r}; for {size} numbers it is ({size},)" + " or ()" * (size == 1)
+            )
+        self._keep(matrices)
         if (matrices == 1).all() and self.size == 1:  # of a large torus nothing is listed
             return
         extended = self.group.representation(list(matrices[list(self.group.generators)]))
@@ -83,6 +86,21 @@ class Representation:
                 f"matrices: not a representation of {self.group.name}: that of {self.group.labels[g]} is {gap[g]:.3g} "
                 "from what the generators' make"
             )
+
+    def _keep(self, matrices: np.ndarray) -> None:
+        matrices.setflags(write=False)  # irreps are shared by all that ask for them
+        object.__setattr__(self, "matrices", matrices)
+        if self.axis is None:
+            object.__setattr__(self, "axis", (self.size,))
+
+    @classmethod
+    def _known(cls, name: str, group: Group, matrices: np.ndarray, axis=None) -> "Representation":
+        """Return one whose matrices are nobody else's, and right by the way they were made: without the check, which takes long."""
+        made = object.__new__(cls)
+        for attribute, value in (("name", name), ("group", group), ("axis", axis)):
+            object.__setattr__(made, attribute, value)
+        made._keep(matrices)
+        return made
 
     def __repr__(self) -> str:
         return f"Representation({self.name} of {self.group.name}, {self.size} numbers)"
@@ -142,18 +160,18 @@ class Representation:
     def dual(self) -> "Representation":
         """How the group acts on linear functions of these numbers: ρ(g⁻¹)ᵀ, the same matrices where they are orthogonal."""
         inverse = self.matrices[self.group.inverse]
-        return Representation(
-            f"dual of {self.name}", self.group, inverse.transpose(0, 2, 1).copy(), self.axis
-        )
+        name = f"dual of {self.name}"
+        return Representation._known(name, self.group, inverse.transpose(0, 2, 1).copy(), self.axis)
 
     def __add__(self, other: "Representation") -> "Representation":
         """Return the direct sum: the numbers of one, then those of the other."""
         self._check_partner(other)
         total = self.size + other.size
+        check_size("other", len(self.group) * total**2, f"the sum of {self.name} and {other.name}")
         matrices = np.zeros((len(self.group), total, total))
         matrices[:, : self.size, : self.size] = self.matrices
         matrices[:, self.size :, self.size :] = other.matrices
-        return Representation(f"{self.name} + {other.name}", self.group, matrices)
+        return Representation._known(f"{self.name} + {other.name}", self.group, matrices)
 
     def __mul__(self, other: "Representation") -> "Representation":
         """Return the tensor product: all products of a number of one and a number of the other, in the order of ``numpy.kron``."""
@@ -162,7 +180,7 @@ class Representation:
         check_size("other", len(self.group) * size**2, f"the product of {self.name} and {other.name}")
         matrices = np.einsum("gab,gcd->gacbd", self.matrices, other.matrices).reshape(-1, size, size)
         names = [f"({r.name})" if " " in r.name else r.name for r in (self, other)]
-        return Representation(" ⊗ ".join(names), self.group, matrices)
+        return Representation._known(" ⊗ ".join(names), self.group, matrices)
 
     def restrict(self, subgroup: Group, images: Sequence[int] | None = None) -> "Representation":
         """Return how a part of the group acts on the same numbers.
@@ -176,8 +194,8 @@ class Representation:
 
         Raises
         ------
-        ValueError
-            If a generator of the subgroup is no permutation of the group's, or ``images`` do not multiply as the subgroup does.
+        TypeError, ValueError
+            If ``subgroup`` is no Group; if a generator of the subgroup is no permutation of the group's, or ``images`` do not multiply as the subgroup does.
 
         Examples
         --------
@@ -186,6 +204,7 @@ class Representation:
         >>> regular(cyclic(8)).restrict(cyclic(4), [2]).character
         array([8., 0., 0., 0.])
         """
+        check_group("subgroup", subgroup)
         if images is None:
             moves = [subgroup.permutations[s].tobytes() for s in subgroup.generators]
             same_points = subgroup.permutations.shape[1] == self.group.permutations.shape[1]
@@ -202,7 +221,7 @@ class Representation:
             raise ValueError(
                 f"images: {list(images)} make no {subgroup.name} in {self.group.name}; {error}"
             ) from None
-        return Representation(f"{self.name} restricted", subgroup, matrices, self.axis)
+        return Representation._known(f"{self.name} restricted", subgroup, matrices, self.axis)
 
     def _check_partner(self, other: "Representation", argument: str = "other") -> None:
         if not isinstance(other, Representation):
@@ -216,3 +235,24 @@ def kind_of(group: Group, character: np.ndarray) -> str | None:
     means = np.mean(character**2), np.mean(character[np.diagonal(group.product)])
     kinds = {(1, 1): "real", (2, 0): "complex", (4, -2): "quaternionic"}
     return kinds.get(tuple(round(float(m)) for m in means))
+
+
+def check_group(argument: str, group: Group) -> None:
+    """Raise a TypeError that names the argument if this is no Group."""
+    if not isinstance(group, Group):
+        raise TypeError(f"{argument}: got {type(group).__name__}; a Group is needed")
+
+
+def as_representation(
+    argument: str, given: Representation | Sequence[ArrayLike], group: Group, owner: str
+) -> Representation:
+    """Return a representation of the group as it is, and matrices of its generators as one; refuse anything else in words."""
+    if not isinstance(given, Representation):
+        if isinstance(given, str) or not hasattr(given, "__iter__"):
+            raise TypeError(
+                f"{argument}: got {given!r}; give a Representation, such as regular(group), or a matrix for each generator"
+            )
+        return Representation("matrices", group, group.representation(given))
+    if given.group != group:
+        raise ValueError(f"{argument}: belongs to {given.group!r}, not to the {owner}'s {group!r}")
+    return given
