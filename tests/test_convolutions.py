@@ -618,7 +618,9 @@ SOLVED = [
 ]
 
 
-@pytest.mark.parametrize(("domain", "fibre", "fibre_out", "dim"), SOLVED, ids=str)
+@pytest.mark.parametrize(
+    ("domain", "fibre", "fibre_out", "dim"), SOLVED, ids=lambda given: getattr(given, "__name__", str(given))
+)
 def test_filters_to_a_representation_are_all_that_the_average_over_the_group_leaves(
     domain, fibre, fibre_out, dim
 ):
