@@ -22,7 +22,7 @@ class Representation:
     """A representation of a finite group by real matrices; as the fibre of a signal, how the group acts on the values at a point.
 
     Made by ``trivial``, ``regular``, ``complement`` and ``sign``, by ``irreps``, from others, or from matrices:
-    ``Representation("vector", group, group.representation([quarter_turn]))``.
+    ``Representation("vector", group, matrices)``.
 
     Parameters
     ----------
@@ -88,7 +88,6 @@ class Representation:
             )
 
     def _keep(self, matrices: np.ndarray) -> None:
-        matrices.setflags(write=False)  # irreps are shared by all that ask for them
         object.__setattr__(self, "matrices", matrices)
         if self.axis is None:
             object.__setattr__(self, "axis", (self.size,))
