@@ -21,3 +21,9 @@ def check_size(argument: str, numbers: int, what: str, most: int = MAX_NUMBERS) 
             f"{argument}: {what} would hold {numbers:,} numbers, {numbers / 2**27:.3g} GiB in double precision; "
             f"up to {most:,} are made"
         )
+
+
+def check_real(x) -> None:
+    """Raise a TypeError if a tensor does not hold real floating-point numbers."""
+    if not x.is_floating_point():
+        raise TypeError(f"x: got {x.dtype}; give real numbers, in a floating type")

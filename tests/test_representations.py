@@ -265,11 +265,15 @@ def test_what_is_no_representation_is_refused(matrices, error, message):
         Representation("wrong", "C4", matrices)
 
 
-def test_what_was_given_can_be_changed_afterwards():
+def test_nobody_changes_what_others_share():
     given = np.ones((4, 1, 1))
     made = Representation("mine", cyclic(4), given)
     given[1] = -1
     assert (made.matrices == 1).all()
+    wave, swap = irreps(cyclic(4))[1], regular(cyclic(4))
+    for shared in (wave, swap, made, wave + swap, wave * wave, wave.dual, wave.restrict(cyclic(2), [2])):
+        with pytest.raises(ValueError, match="read-only"):
+            shared.matrices[0] = 0
 
 
 @pytest.mark.parametrize("make", [trivial, regular, sign, complement, irreps])

@@ -1,22 +1,23 @@
 """Layers that respect a group: convolutions, normalisation and pooling, sets, graphs, sequences, what the solver found, averages."""
 
 from gdl_utils.layers.averaging import averaged
+from gdl_utils.layers.blocks import GroupLinear
 from gdl_utils.layers.convolutions import GroupConv, LiftingConv
 from gdl_utils.layers.graphs import Adjacency, EGNNLayer, GraphConv
-from gdl_utils.layers.linear import EquivariantLinear, GroupLinear
+from gdl_utils.layers.linear import EquivariantLinear
+from gdl_utils.layers.masks import CircularMask, HexagonMask
 from gdl_utils.layers.normalisation import FieldDropout, GroupBatchNorm, GroupLayerNorm
 from gdl_utils.layers.plain import to_plain
 from gdl_utils.layers.pooling import (
     BlurPool,
     GlobalPool,
     GroupPool,
-    HexagonMask,
     PolyphasePool,
     spatial,
 )
 from gdl_utils.layers.sequences import chrono_, time_warped
 from gdl_utils.layers.sets import PairLinear, SetAttention, SetLinear
-from gdl_utils.layers.steerable import CircularMask, FieldBatchNorm, FieldNorms, Gated, NormReLU
+from gdl_utils.layers.steerable import FieldBatchNorm, FieldNorms, Gated, NormReLU
 
 __all__ = [
     "Adjacency",

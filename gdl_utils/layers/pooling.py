@@ -6,6 +6,8 @@ import warnings
 import torch
 from torch import nn
 
+from gdl_utils._checks import check_real
+
 # Torch's poolings, and how many axes of space each has.
 KINDS = ("Avg", "Max", "LP", "AdaptiveAvg", "AdaptiveMax")
 POOLINGS = {getattr(nn, f"{kind}Pool{d}d"): d for kind in KINDS for d in (1, 2, 3)}
@@ -171,36 +173,6 @@ class spatial(nn.Module):  # it reads as a verb: spatial(nn.AvgPool2d(2))
         return y.unflatten(1, (-1, x.shape[2]))
 
 
-class HexagonMask(nn.Module):
-    """Put 0 outside of the hexagon, where a convolution on a hexagonal grid leaves something that no turn keeps.
-
-    Equivariant to the turns and mirrors of ``hexagonal_grid(n)``. Takes and gives (…, n, n) in axial coordinates, n odd, in any type.
-
-    Raises
-    ------
-    ValueError
-        In ``forward``, if the last two axes are not equal and odd.
-
-    Examples
-    --------
-    >>> HexagonMask()(torch.ones(3, 3))
-    tensor([[0., 1., 1.],
-            [1., 1., 1.],
-            [1., 1., 0.]])
-    """
-
-    def __init__(self):  # torch's own takes anything
-        super().__init__()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Mask."""
-        if x.ndim < 2 or x.shape[-2] != x.shape[-1] or x.shape[-1] % 2 == 0:
-            raise ValueError(f"x: got shape {tuple(x.shape)}; (…, n, n) with n odd is needed")
-        radius = x.shape[-1] // 2
-        side = torch.arange(-radius, radius + 1, device=x.device)
-        return x.masked_fill((side[:, None] + side).abs() > radius, 0)  # as in hexagonal_grid
-
-
 class BlurPool(nn.Module):
     """Blur each channel, then keep every second point: less of what a plain stride makes of a shift by one.
 
@@ -324,8 +296,7 @@ def _check_even(x: torch.Tensor, least: int) -> None:
         raise ValueError(
             f"x: got shape {tuple(x.shape)}; (batch, channels, height, width) with even sides from {least} on is needed"
         )
-    if not x.is_floating_point():
-        raise TypeError(f"x: got {x.dtype}; give real numbers, in a floating type")
+    check_real(x)
 
 
 def _check_windows(pool: nn.Module, x: torch.Tensor) -> None:

@@ -2,7 +2,7 @@
 
 The entries of a fibre fall into *parts* that the group's matrices do not mix. A length says nothing about a direction, so a group may
 turn a part and a layer may change its length: ``NormReLU`` by a threshold, ``Gated`` by another number, ``FieldBatchNorm`` by what is
-usual. ``FieldNorms`` reads the lengths, and ``CircularMask`` cuts off what a turn of an image by any angle brings in.
+usual. ``FieldNorms`` reads the lengths.
 """
 
 from itertools import chain
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gdl_utils._checks import check_positive
+from gdl_utils._checks import check_positive, check_real
 from gdl_utils.layers.kinds import OfAKind
 from gdl_utils.representations import Representation, trivial
 
@@ -43,7 +43,7 @@ class _OnFields(OfAKind):
         if tuple(x.shape[1 : 2 + len(fibre.axis)]) != (channels, *fibre.axis):
             wanted = ", ".join(map(str, (getattr(self, "channels", "channels"), *fibre.axis)))
             raise ValueError(f"x: got shape {tuple(x.shape)}; {fibre!r} needs (batch, {wanted}, *space)")
-        _check_real(x)
+        check_real(x)
         before = fibre.size - self.fibre.size
         fields, places = x if fibre.axis else x.unsqueeze(2), [before + place for place in self._places]
         if self._places != self._back:
@@ -303,47 +303,6 @@ class FieldBatchNorm(_OnFields):
         if now.dtype.itemsize < 4:  # the square of 300 is beyond half precision
             self.running_square = before.to(now.device, torch.float32)
         return self
-
-
-class CircularMask(nn.Module):
-    """Put 0 outside of a circle in a square image, so that no corner comes in or leaves when it is turned by any angle.
-
-    Equivariant to the quarter-turns and mirrors of the square, exactly; to other turns as far as pixels can be. The circle goes
-    through the outermost pixels, so that interpolation never looks beyond the border, and its edge is soft: at a distance r from the
-    centre a value counts (n - 1)/2 - r times, at most once. Takes and gives (…, n, n), in any floating type.
-
-    Raises
-    ------
-    TypeError, ValueError
-        In ``forward``, if the last two axes are not equal or below 3, where nothing would be left, or the values not real.
-
-    Examples
-    --------
-    >>> CircularMask()(torch.ones(5, 5))
-    tensor([[0.0000, 0.0000, 0.0000, 0.0000, 0.0000],
-            [0.0000, 0.5858, 1.0000, 0.5858, 0.0000],
-            [0.0000, 1.0000, 1.0000, 1.0000, 0.0000],
-            [0.0000, 0.5858, 1.0000, 0.5858, 0.0000],
-            [0.0000, 0.0000, 0.0000, 0.0000, 0.0000]])
-    """
-
-    def __init__(self):  # torch's own takes anything
-        super().__init__()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Mask."""
-        square = x.ndim > 1 and x.shape[-2] == x.shape[-1]
-        if not square or (not torch.compiler.is_compiling() and x.shape[-1] < 3):
-            raise ValueError(f"x: got shape {tuple(x.shape)}; (…, n, n) with n ≥ 3 is needed")
-        _check_real(x)
-        n, wide = x.shape[-1], torch.promote_types(x.dtype, torch.float32)
-        side = (torch.arange(n, device=x.device, dtype=wide) - (n - 1) / 2).square()
-        return x * ((n - 1) / 2 - (side[:, None] + side).sqrt()).clamp(0, 1).to(x.dtype)
-
-
-def _check_real(x: torch.Tensor) -> None:
-    if not x.is_floating_point():
-        raise TypeError(f"x: got {x.dtype}; give real numbers, in a floating type")
 
 
 def _norm(field: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -88,6 +88,7 @@ class Representation:
             )
 
     def _keep(self, matrices: np.ndarray) -> None:
+        matrices.setflags(write=False)  # irreps are shared by all that ask for them
         object.__setattr__(self, "matrices", matrices)
         if self.axis is None:
             object.__setattr__(self, "axis", (self.size,))
