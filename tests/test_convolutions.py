@@ -4,6 +4,7 @@ import copy
 import itertools
 import warnings
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from gdl_utils.domains import (
 )
 from gdl_utils.domains.grids import CUBE_MATRICES
 from gdl_utils.equivariance import assert_equivariant, equivariance_error, relative_error
-from gdl_utils.groups import cyclic, dihedral, octahedral
+from gdl_utils.groups import cyclic, dihedral, octahedral, prismatic
 from gdl_utils.layers import GroupConv, HexagonMask, LiftingConv
 from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
 
@@ -38,6 +39,8 @@ GROUPS = {
     "p6m": (hexagonal_grid, dihedral(6), 3, (7, 9), trivial),
     "O": (cubic_grid, octahedral(), 3, (4, 5), trivial),
     "Oh": (cubic_grid, octahedral(reflections=True), 3, (4, 5), trivial),
+    "prism": (cubic_grid, prismatic(4), 3, (4, 5), trivial),
+    "prism, sign": (partial(cubic_grid, spacing=(1, 1, 3)), prismatic(4), 3, (4, 5), sign),
     "reverse-complement": (strand, cyclic(2), 5, (10, 11), complement),
 }
 
@@ -123,6 +126,7 @@ def literally(domain, weight, bias, fibre, x, padding, stride):
         (hexagonal_grid(3, dihedral(3)), trivial, 1, 2),
         (strand(4, cyclic(2)), complement, 0, 1),
         (cubic_grid(2, octahedral()), trivial, 0, 1),
+        (cubic_grid(2, prismatic(4), spacing=(1, 1, 3)), sign, 0, 1),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
@@ -420,6 +424,8 @@ def test_axes_that_no_element_swaps_may_be_treated_unlike():
     for argument in ("stride", "padding", "dilation"):
         with pytest.raises(ValueError, match=rf"{argument}: got \(1, 2\); C₄ swaps axes 1 and 0"):
             LiftingConv(square_grid(3, cyclic(4)), 1, 1, **{argument: (1, 2)})
+    with pytest.raises(ValueError, match=r"stride: got \(1, 1, 2\); D₄ₕ swaps axes 2 and 1"):
+        LiftingConv(cubic_grid(3, prismatic(4), spacing=(3, 1, 1)), 1, 1, stride=(1, 1, 2))
     deep = LiftingConv(cubic_grid(3, cyclic(4)), 1, 1, stride=(2, 1, 1), padding=(0, 1, 1)).double()
     volume = torch.randn(1, 1, 6, 5, 5, dtype=torch.float64)
     out = SignalSpace(cubic_grid(deep(volume).shape[-3:], cyclic(4)), regular(cyclic(4)))

@@ -16,8 +16,9 @@ from gdl_utils.domains import (
     square_grid,
     strand,
     torus,
+    voxel_group,
 )
-from gdl_utils.groups import Group, cyclic, dihedral, octahedral, symmetric
+from gdl_utils.groups import Group, cyclic, dihedral, octahedral, prismatic, symmetric
 from gdl_utils.groups.space_group import Rows
 from gdl_utils.signals import SignalSpace, regular
 
@@ -44,8 +45,10 @@ DOMAINS = [
     *(
         cubic_grid(n, group)
         for n in (2, 3)
-        for group in (octahedral(), octahedral(True), dihedral(4), cyclic(1))
+        for group in (octahedral(), octahedral(True), dihedral(4), prismatic(4), cyclic(1))
     ),
+    cubic_grid((4, 4, 3), prismatic(4), spacing=(1, 1, 3)),
+    cubic_grid((2, 3, 4), prismatic(2), spacing=(3, 2, 1)),
     *(strand(n, group) for n in (1, 4, 5) for group in (cyclic(1), cyclic(2))),
     nodes(4),
     nodes(6, cyclic(6)),
@@ -113,6 +116,8 @@ def test_an_unknown_action_comes_as_matrices():
         (square_grid(4, dihedral(4)), 3, "square grid 3×3, 9 points, moved by D₄"),
         (square_grid(3, cyclic(2), matrices=[[[0, 1], [1, 0]]]), 2, "square grid 2×2, 4 points, moved by C₂"),
         (cubic_grid(3, octahedral()), 2, "cubic grid 2×2×2, 8 points, moved by O"),
+        (cubic_grid((2, 4, 4), prismatic(4)), (3, 6, 6), "cubic grid 3×6×6, 108 points, moved by D₄ₕ"),
+        (cubic_grid((2, 4, 4), prismatic(4)), (4, 6, 4), None),
         (hexagonal_grid(5, cyclic(6)), 3, "hexagonal grid 3×3, 7 points, moved by C₆"),
         (hexagonal_grid(5, cyclic(6)), 4, None),  # it would have no point at its centre
         (cycle(6), 3, "cycle of 3, 3 points, moved by C₃"),
@@ -223,6 +228,92 @@ def test_the_cube_is_turned_as_torch_turns_it(rng):
     assert torch.equal(act(s, x), torch.rot90(x, dims=(0, 1)))
     assert torch.equal(act(i, x), x.flip(0, 1, 2))
     assert torch.equal(SignalSpace(cubic_grid(4, dihedral(4))).act(4, x), x.flip(-1))  # depth is left alone
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_prism_turns_about_the_axis_that_the_spacing_singles_out(axis, rng):
+    spacing, (a, b) = [1.0] * 3, ((axis + 1) % 3, (axis + 2) % 3)
+    spacing[axis] = 3.0
+    domain = cubic_grid(4, prismatic(4), spacing=spacing)
+    x, act, (r, m, z) = torch.rand(4, 4, 4, generator=rng), SignalSpace(domain).act, domain.group.generators
+    assert torch.equal(act(r, x), torch.rot90(x, dims=(a, b)))
+    assert torch.equal(act(m, x), x.flip(b)) and torch.equal(act(z, x), x.flip(axis))
+    assert not torch.equal(act(r, x), torch.rot90(x, -1, dims=(a, b)))  # the control: the other way round
+    assert domain.spacing == domain.resize(6).spacing == tuple(spacing) and cubic_grid(4).spacing is None
+    assert np.array_equal(domain.points, cubic_grid(4).points)  # which stay as they are
+    assert np.array_equal(
+        domain.resize(6).permutation, cubic_grid(6, prismatic(4), spacing=spacing).permutation
+    )
+
+
+def test_where_no_axis_is_singled_out_the_plane_is_that_of_rows_and_columns():
+    half = lambda **how: cubic_grid(3, prismatic(2), **how).permutation
+    assert np.array_equal(half(), half(spacing=(3, 2, 1))) and np.array_equal(half(), half(spacing=(2, 2, 2)))
+    assert not np.array_equal(half(), half(spacing=(1, 1, 2)))  # the control
+
+
+@pytest.mark.parametrize(
+    ("spacing", "name"),
+    [
+        ((1, 1, 1), "Oₕ"),
+        ((3, 1, 1), "D₄ₕ"),
+        ((1, 3, 1), "D₄ₕ"),
+        (np.float32([0.7, 0.7, 5]), "D₄ₕ"),
+        ((3, 0.7031, 0.70313), "D₄ₕ"),  # one number, rounded in two ways
+        ((3, 0.7, 0.703), "D₂ₕ"),
+        ((3, 2, 1), "D₂ₕ"),
+        ((2, 2), "D₄"),
+        ((2, 1), "D₂"),
+    ],
+)
+def test_the_group_of_voxels_is_the_largest_that_respects_them(spacing, name):
+    group, make = voxel_group(spacing), square_grid if len(spacing) == 2 else cubic_grid
+    assert group.name == name and make(3, group, spacing=spacing).group == group
+    # No group of the package is larger and fits: those that do have no more elements.
+    known = [f(n) for f in (cyclic, dihedral, prismatic) for n in (1, 2, 4)] + [
+        octahedral(),
+        octahedral(True),
+    ]
+    fitting = []
+    for other in known:
+        try:
+            fitting.append(len(make(3, other, spacing=spacing).group))
+        except ValueError as error:
+            assert f"is {name}, which voxel_group returns" in str(error) or "is not known" in str(error)
+    assert max(fitting) == len(group)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: cubic_grid((5, 16, 16), octahedral(), spacing=(3, 1, 1)),
+            "group: s of O takes axis 1 to axis 0, along which points are 1 and 3 apart; .* is D₄ₕ, which voxel_group",
+        ),
+        (
+            lambda: cubic_grid(3, prismatic(4), spacing=(3, 2, 1)),
+            "r of D₄ₕ takes axis 2 to axis 1, .* 1 and 2 apart",
+        ),
+        (lambda: square_grid(3, cyclic(4), spacing=(1, 2)), "r of C₄ takes axis 1 to axis 0, .* D₂, which"),
+        (
+            lambda: square_grid(3, cyclic(2), matrices=[[[0, 1], [1, 0]]], spacing=(1, 2)),
+            "r of C₂ takes axis 1 to axis 0",
+        ),
+        (
+            lambda: square_grid(3, spacing=(1, 0)),
+            r"spacing: got \(1, 0\); give a positive, finite number for each of 2",
+        ),
+        (lambda: cubic_grid(3, spacing=(1, 2)), r"spacing: got \(1, 2\); .* each of 3 axes"),
+        (lambda: cubic_grid(3, spacing=(1, float("nan"), 1)), "spacing: got"),
+        (lambda: cubic_grid(3, spacing="fine"), "spacing: got 'fine'"),
+        (lambda: cubic_grid(3, spacing=2.0), "spacing: got 2.0"),
+        (lambda: voxel_group((1, 1, float("inf"))), "spacing: got"),
+        (lambda: voxel_group(3), "spacing: got 3; give a positive, finite number for each of 3 axes"),
+    ],
+)
+def test_a_group_that_does_not_respect_the_voxels_is_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
 
 
 def test_an_adjacency_matrix_is_permuted_on_both_sides(rng):

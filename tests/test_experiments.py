@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
+import adrenal
 import any_angle
+import binding
 import error_against_time
 import four_cubes
 import four_parts
@@ -19,11 +22,12 @@ import pytest
 import rotated_digits
 import shifted_digits
 import torch
+import volumes
 from runner import Results, run_all
 
-from gdl_utils.domains import hexagonal_grid, square_grid
+from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid
 from gdl_utils.equivariance import equivariance_errors
-from gdl_utils.groups import cyclic, dihedral
+from gdl_utils.groups import cyclic, dihedral, octahedral, prismatic
 from gdl_utils.layers import averaged
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -520,3 +524,365 @@ def test_the_rate_for_any_angle_is_chosen_by_watched_images_and_one_seed():
     )
     others = [record(0.3, 0, seed=0), record(0.3, 0, arm="C8"), record(0.3, 0, examples=10_000)]
     assert any_angle.best_rate([*others, record(0.1, 0.2), record(0.2, 0.1)], "p4") == 0.2
+
+
+@pytest.fixture
+def bound(tmp_path, monkeypatch):
+    """Random letters in the place of the peaks, and of RNA of eight chromosomes, one of them too large for a test."""
+    random = np.random.default_rng(0)
+    pieces = lambda n: ["".join(row) for row in random.choice(list("ACGT"), (n, 101))]
+    rows = [f"A\tseq_{i:05}_peak\t{piece}\t1\n" for i, piece in enumerate(pieces(40))]
+    (tmp_path / "TEAD4_peaks.seq.gz").write_text(binding.PEAKS + "\n" + "".join(rows))
+    chromosomes = [1, *range(2, 9), *[8] * 20] * 3
+    lines = [
+        f"> chr{c},+,{i},{i + 100}; class:{i % 3 % 2}\n{piece}\n"
+        for i, (c, piece) in enumerate(zip(chromosomes, pieces(len(chromosomes)), strict=True))
+    ]
+    (tmp_path / "HNRNPC_clip.fa.gz").write_text("".join(lines) + f"> chr1,-,1,101; class:0\n{'n' * 101}\n")
+    monkeypatch.setenv("GDL_DNA", str(tmp_path))
+    for name, value in {
+        "DATA": ("TEAD4", "HNRNPC"), "SPLIT": {"watched": 5, "test": 8}, "RATES": (0.01,), "TUNING": {"examples": 20, "seed": 100},
+        "STEPS": {20: 2, "all": 3}, "SEEDS": {20: 2, "all": 1},
+    }.items():  # fmt: skip
+        monkeypatch.setattr(binding, name, value)
+    binding.dataset.cache_clear(), binding.prepared.cache_clear()
+    yield tmp_path
+    binding.dataset.cache_clear(), binding.prepared.cache_clear()
+
+
+def test_the_networks_on_strands_are_of_one_size_and_two_are_exact_under_the_other_strand(rng):
+    x, counts, exact = torch.rand(2, 1, 4, 101, generator=rng), {}, set()
+    for name, arm in binding.arms().items():
+        torch.manual_seed(0)
+        model = arm.model()
+        counts[name] = sum(p.numel() for p in model.parameters())
+        error = binding.exactness(model, x, binding.both_strands(101))
+        assert error < 1e-12 or error > 1e-3, name
+        exact |= {name} if error < 1e-12 else set()
+    assert exact == {"averaged", "reverse complement"}
+    assert max(counts.values()) < 1.05 * min(counts.values()) and max(counts.values()) <= 4_000, counts
+
+
+@pytest.mark.parametrize(
+    ("arm", "move"), [("reversal alone", lambda x: x.flip(3)), ("complement alone", lambda x: x.flip(2))]
+)
+def test_each_wrong_group_on_strands_is_respected_as_its_name_says(rng, arm, move):
+    x = torch.rand(2, 1, 4, 101, generator=rng, dtype=torch.float64)
+    model = binding.arms()[arm].model().double().eval()
+    assert torch.allclose(model(move(x)), model(x), rtol=1e-12, atol=0)
+    assert not torch.allclose(model(x.flip(2, 3)), model(x), rtol=1e-3)
+
+
+def test_a_piece_and_its_control_are_on_one_side_and_those_watched_are_always_the_same(bound):
+    sequences, labels, together = binding.dataset("TEAD4")
+    assert len(sequences) == 80 and labels.tolist() == [1, 0] * 40
+    pairs = lambda s: sorted(a + b for a, b in pairwise(s))
+    assert all(pairs(a) == pairs(b) for a, b in zip(sequences[::2], sequences[1::2], strict=True))
+    sides = [binding.split(together, seed) for seed in (0, 1, 100)]
+    for rows in sides:
+        assert torch.cat(list(rows.values())).sort().values.tolist() == list(range(80))  # each in one set
+        assert {name: len(which) for name, which in rows.items()} == {"watched": 6, "test": 8, "train": 66}
+        for which in rows.values():
+            assert together[which].unique(return_counts=True)[1].tolist() == [2] * (len(which) // 2)
+        assert torch.equal(rows["watched"], sides[0]["watched"])
+    assert not torch.equal(sides[0]["test"], sides[1]["test"])
+    x, y = binding.prepared("TEAD4", 0)["train"]
+    row = int(sides[0]["train"][3])
+    assert torch.equal(x[3:4], binding.one_hot([sequences[row]])) and y[3] == labels[row]
+
+
+def test_rna_is_split_by_chromosome_and_without_what_is_not_known(bound):
+    sequences, labels, together = binding.dataset("HNRNPC")
+    assert len(sequences) == len(labels) == 84 and not any("n" in sequence for sequence in sequences)
+    assert together[:8].tolist() == list(range(8)) and together[28:36].tolist() == list(range(8))
+    for seed in range(5):
+        rows = binding.split(together, seed)
+        found = {name: set(together[which].tolist()) for name, which in rows.items()}
+        assert {name: len(which) for name, which in rows.items()} == {"watched": 6, "test": 9, "train": 69}
+        assert sorted(c for side in found.values() for c in side) == list(range(8))
+        assert 7 in found["train"]  # it holds more than a test needs
+
+
+def test_other_strands_in_training_are_those_of_the_helix(rng):
+    x, seen = torch.rand(1, 1, 4, 6, generator=rng).expand(200, -1, -1, -1), []
+    model = lambda batch: seen.append(batch) or batch.flatten(1)[:, :1]
+    binding.either_strand(model, x, torch.zeros(200).long())
+    behind = [torch.equal(signal, x[0].flip(1, 2)) for signal in seen[0]]
+    assert [torch.equal(signal, x[0]) for signal in seen[0]] == [not b for b in behind]
+    assert 60 < sum(behind) < 140
+
+
+def test_what_a_network_says_of_both_strands_is_counted():
+    first = lambda signals: signals[:, 0, 0, :1] - 0.5  # is the first letter an A?
+    model = torch.nn.Module()
+    model.forward = first
+    x = binding.one_hot(["AAT", "AAC", "CAT", "CAC"])
+    found = binding.judged(model, x, torch.tensor([1, 1, 0, 0]))
+    # The other strands are ATT, GTT, ATG and GTG: the second and the third have another first letter.
+    assert found == {"auc": 1.0, "auc averaged at test": 0.875, "flips": 0.5}
+
+
+def test_letters_are_counted_without_a_network(monkeypatch):
+    known = ["TTTAACN", "GGTTTT", "TTTTTA", "AAAAAT"], torch.tensor([1, 0, 1, 0]), torch.tensor([0, 0, 1, 1])
+    with monkeypatch.context() as patch:
+        patch.setattr(binding, "dataset", lambda data: known)
+        patch.setattr(binding, "split", lambda *_: {"test": torch.arange(4)})
+        found = binding.letters(None, "TEAD4", "letters", 0)
+    words = {word: n for word, n in found["words"].items() if n}
+    assert words == {"TTT": 4, "TTA": 2, "TAA": 1, "AAC": 1} and len(found["words"]) == 64
+    assert found["longest run"] == {"T": 0.75, "A": 0.5, "T or A": 0.375}
+
+
+def test_the_rate_for_binding_is_chosen_by_watched_sequences_of_the_same_protein():
+    record = lambda rate, watched, **more: (
+        {"data": "USF1", "arm": "plain", **binding.TUNING, "learning_rate": rate, "watched": watched} | more
+    )
+    others = [record(0.3, 1, seed=0), record(0.3, 1, arm="averaged"), record(0.3, 1, data="TEAD4")]
+    others += [record(0.3, 1, examples=500)]
+    tried = [record(0.1, 0.8, auc=0.9), record(0.2, 0.9, auc=0.8)]
+    assert binding.best_rate([*others, *tried], "USF1", "plain") == 0.2
+
+
+def call_binding(monkeypatch, folder, *options):
+    monkeypatch.setattr(sys, "argv", ["binding.py", *options, "--out", str(folder / "out.json")])
+    binding.main()
+
+
+def test_binding_runs_from_start_to_end_and_only_once(bound, monkeypatch):
+    options = "--data", "TEAD4", "HNRNPC", "--arms", "augmented", "averaged"
+    call_binding(monkeypatch, bound, *options)
+    first = (bound / "out.json").read_text(encoding="utf-8")
+    found = records(bound)
+    assert [r["arm"] for r in found] == ["augmented", "averaged"] * 2 + ["letters"] * 2 + [
+        "augmented", "averaged",
+    ] * 6  # fmt: skip
+    assert [(r["data"], r["examples"], r["seed"], r["trained"]) for r in found[6::2]] == [
+        *[("TEAD4", 20, 0, 20), ("TEAD4", 20, 1, 20), ("TEAD4", "all", 0, 66)],
+        *[("HNRNPC", 20, 0, 20), ("HNRNPC", 20, 1, 20), ("HNRNPC", "all", 0, 69)],
+    ]
+    for record in found[7::2]:  # averaged
+        assert record["auc"] == record["auc averaged at test"] and record["flips"] == 0
+        assert max(record["exactness"].values()) < 1e-12
+    assert min(record["exactness"]["after"] for record in found[6::2]) > 1e-3
+    assert not list((bound / ".cache").iterdir())
+    call_binding(monkeypatch, bound, *options)
+    assert (bound / "out.json").read_text(encoding="utf-8") == first
+
+
+def test_another_file_is_read_by_a_network_that_is_trained_once(bound, monkeypatch, capsys):
+    table, fasta = bound / "table.seq", bound / "other.fa"
+    piece = "ACGTTGCAAT" * 10
+    table.write_text(f"{binding.PEAKS}\nB\t1\t{piece}C\t1\nB\t2\t{piece[::-1]}\t0\n")
+    fasta.write_text(f">x; class:0\n{piece}\n>y; class:1\nGATTACA\n")
+    read = lambda file, arm: call_binding(
+        monkeypatch, bound, "--data", "TEAD4", "--arm", arm, "--evaluate", str(file)
+    )
+    for arm in ("averaged", "reverse complement"):
+        said = []
+        for file in (table, table, fasta):
+            read(file, arm)
+            said.append(capsys.readouterr().out.splitlines())
+            assert said[-1][-3].endswith(f"2 sequences of {file}, 1 of class 1")
+            assert said[-1][-1].startswith("0.00%")
+        assert said[0][-3:] == said[1][-3:] and len(said[1]) == 3  # the second time nothing is trained
+    assert len(records(bound)) == 2 and len(list((bound / ".cache").iterdir())) == 2
+    for content, words in (
+        (">x; class:2\nACG\n>y; class:1\nACG\n", "the class '2'"),
+        (">x; class:1\nACG\n", "class 1 only"),
+        (">x\nACG\n", "class 'none'"),
+        (">x; class:1\nMKLVE\n>y; class:0\nACG\n", "protein"),
+        (f"{binding.PEAKS}\nB\tACG\t1\n", "the class \"\\['B'"),
+    ):
+        fasta.write_text(content)
+        with pytest.raises(SystemExit, match=words):
+            read(fasta, "averaged")
+    with pytest.raises(SystemExit, match="no_file"):
+        read(bound / "no_file", "averaged")
+    with pytest.raises(SystemExit):
+        call_binding(monkeypatch, bound, "--evaluate", str(table))
+    assert "one --arm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", list(volumes.DATA))
+def test_the_networks_on_volumes_are_of_one_size_and_exact_or_not_as_they_say(data, rng):
+    x, counts, exact = torch.rand(2, 1, 16, 16, 16, generator=rng), {}, set()
+    for name in volumes.arms(data):
+        torch.manual_seed(0)
+        model = volumes.made(data, name)
+        counts[name] = sum(p.numel() for p in model.parameters())
+        error = rotated_digits.exactness(model, x, volumes.ground(data))
+        assert error < 1e-12 or error > 1e-4, name
+        exact |= {name} if error < 1e-12 else set()
+    of_cubes = {"O", "O, mean", "Oh"} & counts.keys()
+    assert exact == {"averaged"} | ({"D4h"} if data == "spots, squeezed" else of_cubes)
+    assert max(counts.values()) < 1.05 * min(counts.values()) and max(counts.values()) <= 25_000, counts
+
+
+def test_oh_cannot_tell_a_screw_from_its_mirror_image_and_o_can(rng):
+    x = torch.rand(2, 1, 16, 16, 16, generator=rng, dtype=torch.float64)
+    errors = {}
+    for arm in ("O", "Oh"):
+        torch.manual_seed(0)
+        model = volumes.made("screws", arm).double().eval()
+        errors[arm] = float((model(x.flip(-1)) - model(x)).norm() / model(x).norm())
+    assert errors["Oh"] < 1e-12 and errors["O"] > 1e-4
+
+
+@pytest.mark.parametrize("group", [octahedral(), prismatic(4)], ids=lambda group: group.name)
+@pytest.mark.parametrize("side", [3, 4])
+def test_the_wrong_group_is_none_of_the_cubes(group, side):
+    right, wrong = cubic_grid(side, group), volumes.scrambled(cubic_grid(side, group))
+    symmetries = {tuple(move) for move in cubic_grid(side, octahedral(True)).permutation.tolist()}
+    assert [tuple(move) in symmetries for move in wrong.permutation.tolist()] == [True] + [False] * (
+        len(group) - 1
+    )
+    cycles = lambda domain: sorted(len(set(moves)) for moves in domain.permutation.T.tolist())
+    assert cycles(wrong) == cycles(right)
+
+
+def test_the_ceiling_is_that_of_lengths_in_voxels():
+    cubes, squeezed = volumes.ceiling((1, 1, 1), 2_000), volumes.ceiling(n=20_000)
+    assert cubes == {"accuracy": 1, "AUC": 1}  # all turns keep lengths
+    assert 0.935 < squeezed["accuracy"] < 0.945 and 0.984 < squeezed["AUC"] < 0.988
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for name, value in {
+        "SPLIT": (20, 10, 12), "EXAMPLES": {"nodules": (10, 20)}, "RATES": (0.01,),
+        "DATA": {name: volumes.DATA[name] for name in ("nodules", "spots, squeezed")},
+    }.items():  # fmt: skip
+        monkeypatch.setattr(volumes, name, value)
+    volumes.prepared.cache_clear()
+    yield
+    volumes.prepared.cache_clear()
+
+
+def test_the_networks_on_volumes_run_from_start_to_end(tmp_path, monkeypatch, small):
+    options = ["--arms", "augmented", "D4h", "O", "--seeds", "1", "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", ["volumes.py", *options, "--out", str(tmp_path / "out.json")])
+    volumes.main()
+    found = records(tmp_path)
+    assert [(r["data"], r["arm"], r["examples"], r["seed"]) for r in found] == [
+        ("nodules", arm, n, seed) for n, seed in ((20, 100), (10, 0), (20, 0)) for arm in ("augmented", "O")
+    ] + [("spots, squeezed", arm, 20, seed) for seed in (100, 0) for arm in ("augmented", "D4h", "O")]
+    assert all(("averaged at test" in r) == (r["arm"] == "augmented") for r in found)
+    volumes.main()
+    assert records(tmp_path) == found
+
+
+def test_the_sets_of_volumes_do_not_overlap(small):
+    sets = [part for seed in (0, 1, 100) for part in volumes.prepared("spots, squeezed", seed)]
+    assert [len(y) for _, y in sets] == 3 * [20, 10, 12]
+    assert torch.pdist(torch.cat([x for x, _ in sets]).flatten(1)).min() > 0
+
+
+@pytest.fixture
+def glands(tmp_path, monkeypatch):
+    """Balls, of which some are as long again along an axis, in a file of the official form."""
+    random, made = np.random.default_rng(0), {}
+    places = np.stack(np.meshgrid(*[np.arange(28) - 13.5] * 3, indexing="ij"), -1)
+    for split, n in {"train": 30, "val": 12, "test": 10}.items():
+        labels = np.arange(n) % 2
+        axes = random.uniform(3, 5, (n, 3)) * np.where(
+            labels[:, None] * np.eye(3)[random.integers(3, size=n)], 2, 1
+        )
+        inside = ((places / axes[:, None, None, None]) ** 2).sum(-1) < 1
+        made |= {f"{split}_images": np.uint8(255 * inside), f"{split}_labels": np.uint8(labels)[:, None]}
+    np.savez(tmp_path / "glands.npz", **made)
+    monkeypatch.setenv("GDL_ADRENAL", str(tmp_path / "glands.npz"))
+    for name, value in {"RATES": (0.01,), "CASES": 2}.items():
+        monkeypatch.setattr(adrenal, name, value)
+    adrenal.prepared.cache_clear(), adrenal.turned.cache_clear()
+    yield tmp_path
+    adrenal.prepared.cache_clear(), adrenal.turned.cache_clear()
+
+
+def test_the_networks_on_glands_are_of_one_size_and_exact_or_not_as_they_say(glands):
+    counts, exact = {}, set()
+    for name in adrenal.arms():
+        for pooling in adrenal.poolings(name):
+            torch.manual_seed(0)
+            model = adrenal.made(name, pooling).eval()
+            counts[name] = sum(p.numel() for p in model.parameters())
+            if name != "averaged":  # which takes its time, and is tested with all models
+                spread = adrenal.over_the_turns(model)
+                assert spread < 1e-10 or spread > 1e-2, (name, spread)
+                exact |= {name} if spread < 1e-10 else set()
+    assert exact == {"O", "Oh", "O, any rotation"}
+    assert max(counts.values()) < 1.05 * min(counts.values()) and max(counts.values()) <= 50_000, counts
+
+
+def test_the_networks_on_glands_run_from_start_to_end(glands, monkeypatch, capsys):
+    out = ["--out", str(glands / "out.json")]
+    options = ["--arms", "mean thickness", "augmented", "O", "--seeds", "1", "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", ["adrenal.py", *options, *out])
+    adrenal.main()
+    found = records(glands)
+    assert [(r["arm"], r.get("pooling"), r["seed"]) for r in found[:-1]] == [
+        ("mean thickness", None, 0), ("augmented", "maximum", 100), ("O", "maximum", 100), ("O", "mean", 100),
+        ("augmented", "maximum", 0),
+    ]  # fmt: skip
+    chosen = max(found[2:4], key=lambda r: r["watched"])
+    assert found[-1]["pooling"] == chosen["pooling"] and found[-1]["turns"]["after"] < 1e-10
+    assert found[-2]["turns"]["after"] > 1e-4 and "averaged at test" in found[-2]
+    adrenal.main()
+    assert records(glands) == found
+    # Another file, by the weights that were kept, and by others that are made anew: the same numbers.
+    more = ["--evaluate", str(glands / "glands.npz"), "--arms", "O", "mean thickness", "--seeds", "1"]
+    capsys.readouterr(), monkeypatch.setattr(sys, "argv", ["adrenal.py", *more, *out])
+    adrenal.main()
+    first = capsys.readouterr().out
+    assert "10 cases of 'test'" in first and "\nO: AUC " in first and "\nmean thickness: AUC " in first
+    (kept,) = (glands / ".cache").glob("*O*weights.pt")
+    kept.unlink()
+    adrenal.main()
+    assert capsys.readouterr().out == first and kept.exists()
+    monkeypatch.setattr(sys, "argv", ["adrenal.py", *more, "--arms", "D4", *out])
+    with pytest.raises(SystemExit, match="no rate has been chosen for D4"):
+        adrenal.main()
+
+
+def test_shape_numbers_are_those_of_the_shape_and_no_turn_changes_them(rng):
+    box = np.zeros((9, 9, 9), dtype=bool)
+    box[1:8, 2:7, 3:6] = True
+    number = dict(zip(adrenal.NUMBERS, adrenal.shape_numbers(box), strict=True))
+    assert number["voxels"] == 105 and number["faces"] == 2 * (35 + 21 + 15) and number["Euler number"] == 1
+    assert number["its maximum"] == 2 and number["longest axis"] == pytest.approx((4 * 105 / 104) ** 0.5)
+    holed, hollow = box.copy(), box.copy()
+    holed[:, 4, 4], hollow[4, 4, 4] = False, False
+    assert [adrenal.euler_number(mask) for mask in (holed, hollow)] == [0, 2]
+    two = box.copy()
+    two[4] = False
+    assert adrenal.euler_number(two) == 2
+    space = adrenal.SignalSpace(cubic_grid(9, octahedral(True)))
+    shape = (torch.rand(9, 9, 9, generator=rng) < 0.3).double()
+    numbers = [adrenal.shape_numbers(space.act(g, shape).numpy() > 0) for g in range(48)]
+    assert np.allclose(numbers, numbers[0], rtol=1e-12, atol=0)
+
+
+def test_rotations_in_training_are_those_of_the_volume(monkeypatch, rng):
+    """A quarter-turn moves voxels as the group does, up to rounding."""
+    x, seen = torch.rand(2, 1, 6, 6, 6, generator=rng), []
+    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]).expand(2, 3, 3)
+    monkeypatch.setattr(adrenal, "random_turns", lambda n: quarter)
+    adrenal.with_any_rotation(
+        lambda batch: seen.append(batch) or batch.flatten(1)[:, :2], x, torch.tensor([0, 1])
+    )
+    space = adrenal.SignalSpace(cubic_grid(6, octahedral()))
+    assert sum(torch.allclose(space.act(g, x), seen[0], atol=1e-5) for g in range(24)) == 1
+    assert not torch.allclose(x, seen[0], atol=0.1)
+
+
+def test_the_interval_is_of_areas_over_drawn_cases():
+    random = np.random.default_rng(0)
+    y, found = random.permutation(np.arange(60) % 4 == 0).astype(int), random.integers(8, size=60)
+    found = found + 2.0 * y - 5
+    area = lambda y, found: np.mean([(a > b) + (a == b) / 2 for a in found[y == 1] for b in found[y == 0]])
+    rows = random.integers(60, size=(400, 60))
+    low, high = np.quantile([area(y[some], found[some]) for some in rows], (0.025, 0.975))
+    judged = adrenal.judged(found, y)
+    assert judged["AUC"] == round(area(y, found), 4) and judged["accuracy"] == round(
+        ((found > 0) == y).mean(), 4
+    )
+    assert np.allclose(judged["interval"], [low, high], atol=0.03)

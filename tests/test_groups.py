@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdl_utils.groups import Group, cyclic, dihedral, octahedral, symmetric
+from gdl_utils.groups import Group, cyclic, dihedral, octahedral, prismatic, symmetric
 
 permutations = st.integers(2, 5).flatmap(
     lambda k: st.lists(st.permutations(range(k)), min_size=1, max_size=3)
@@ -75,6 +75,7 @@ def test_cyclic_numbers_its_elements_by_their_multiple(n):
         (symmetric(3), "S₃", "e a b ab ba aba"),
         (octahedral(), "O", "e r r² r³ s rs"),
         (octahedral(reflections=True), "Oₕ", "e r r² r³ s rs"),
+        (prismatic(2), "D₂ₕ", "e r m rm z rz mz rmz"),
         (Group([[1, 0], [0, 1]], names=["swap", "stay"]), "G", "e swap"),
     ],
     ids=repr,
@@ -240,6 +241,22 @@ def test_the_inversion_doubles_the_turns_of_a_cube_and_commutes_with_all():
     assert np.array_equal(all_48.product[i], all_48.product[:, i])
     r = all_48.generators[0]
     assert not np.array_equal(all_48.product[r], all_48.product[:, r])  # the control: a turn does not
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 6])
+def test_a_prism_doubles_the_polygon_by_the_reversal_of_depth(n):
+    flat, group = dihedral(n), prismatic(n)
+    check_axioms(group.product, group.inverse, group.identity)
+    r, m, z = group.generators
+    assert len(group) == 4 * n and z == 2 * n and group.product[z, z] == group.identity
+    assert np.array_equal(group.product[: 2 * n, : 2 * n], flat.product)
+    assert np.array_equal(group.product[z], group.product[:, z]) and group.product[z, 1] == 2 * n + 1
+    assert group.is_abelian == (n <= 2)  # the control: m commutes with less
+    turns = {
+        int(group.product[g, group.product[m, z] if mirrored else 0]) for g in range(n) for mirrored in (0, 1)
+    }
+    assert len(turns) == 2 * n and set(group.product[[*turns]][:, [*turns]].ravel()) == turns  # closed: D_n
+    assert turns != set(range(2 * n)) and r in turns  # another one than that of r and m
 
 
 def order(group, g):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, square_grid, strand, torus
 from gdl_utils.equivariance import assert_equivariant, equivariance_errors, relative_error
-from gdl_utils.groups import cyclic, dihedral, octahedral, symmetric
+from gdl_utils.groups import cyclic, dihedral, octahedral, prismatic, symmetric
 from gdl_utils.layers import averaged
 from gdl_utils.representations import irreps
 from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
@@ -173,7 +173,9 @@ def test_a_space_says_what_it_holds(fibre, name):
     assert sign(dihedral(2)).name == "sign"
 
 
-@pytest.mark.parametrize("group", [dihedral(4), octahedral(reflections=True), octahedral()], ids=repr)
+@pytest.mark.parametrize(
+    "group", [dihedral(4), prismatic(4), octahedral(reflections=True), octahedral()], ids=repr
+)
 def test_sign_is_the_determinant_of_what_moves_the_points(group):
     domain = (square_grid if group.family == "dihedral" else cubic_grid)(3, group)
     moved = domain.points[domain.permutation]  # (|G|, points, d)
@@ -208,7 +210,9 @@ def test_values_off_the_mask_are_refused(rng):
     for group in (cyclic(3), symmetric(2), dihedral(1)):
         with pytest.raises(ValueError, match=f"{group.name}; the complement of a base is an action of C₂"):
             complement(group)
-    with pytest.raises(ValueError, match="mirror images are known in dihedral and octahedral groups"):
+    with pytest.raises(
+        ValueError, match="mirror images are known in dihedral, prismatic and octahedral groups"
+    ):
         sign(cyclic(4))
 
 

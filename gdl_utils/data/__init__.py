@@ -1,5 +1,7 @@
-"""Real data: small ones that need no download, and MNIST, which is fetched when it is asked for; drawn clocks; images in frames, turned, on hexagons."""
+"""Real data: small ones that need no download, and MNIST, which is fetched when it is asked for; drawn clocks; images in frames, turned, on hexagons; volumes."""
 
+from gdl_utils.data.adrenal import adrenal
+from gdl_utils.data.binding import binding_sites, clip_sites
 from gdl_utils.data.clocks import cuckoo_clock
 from gdl_utils.data.digits import digits
 from gdl_utils.data.graphs import karate_club, look_alikes, tetracubes
@@ -7,16 +9,30 @@ from gdl_utils.data.hexagons import hexagonal
 from gdl_utils.data.images import centred, rotate
 from gdl_utils.data.mnist import mnist
 from gdl_utils.data.penguins import penguins
+from gdl_utils.data.strands import one_hot, planted, read_sequences, reverse_complement, shuffle_pairs
+from gdl_utils.data.volumes import nodules_and_vessels, screws, turn, two_spots
 
 __all__ = [
+    "adrenal",
+    "binding_sites",
     "centred",
+    "clip_sites",
     "cuckoo_clock",
     "digits",
     "hexagonal",
     "karate_club",
     "look_alikes",
     "mnist",
+    "nodules_and_vessels",
+    "one_hot",
     "penguins",
+    "planted",
+    "read_sequences",
+    "reverse_complement",
     "rotate",
+    "screws",
+    "shuffle_pairs",
     "tetracubes",
+    "turn",
+    "two_spots",
 ]

@@ -86,21 +86,27 @@ def rotate(
     return sample(images, middle + came_from, order)
 
 
-def check_images(images: torch.Tensor, order: int) -> tuple[int, int]:
-    """Return height and width, or raise an error that says why a spline of this order cannot read these images off."""
+def check_images(
+    images: torch.Tensor, order: int, axes: int = 2, argument: str = "images"
+) -> tuple[int, ...]:
+    """Return height and width (or depth, height and width), or say why a spline of this order cannot read these images off."""
     if images.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"images: got {images.dtype}; what lies between pixels needs float32 or float64")
-    if images.ndim < 2:
-        raise ValueError(f"images: got shape {tuple(images.shape)}; an image has a height and a width")
+        raise TypeError(f"{argument}: got {images.dtype}; what lies between pixels needs float32 or float64")
+    if images.ndim < axes:
+        what = (
+            "an image has a height and a width" if axes == 2 else "a volume has a depth, a height and a width"
+        )
+        raise ValueError(f"{argument}: got shape {tuple(images.shape)}; {what}")
     if order not in range(6):
         raise ValueError(f"order: got {order!r}; splines of order 0 to 5 are known")
-    return tuple(images.shape[-2:])
+    return tuple(images.shape[-axes:])
 
 
 def sample(images: torch.Tensor, places: np.ndarray, order: int) -> torch.Tensor:
-    """Read images (…, height, width) off at places, rows and columns of shape (2, *shape); what comes is (…, *shape)."""
-    flat = images.detach().cpu().reshape(-1, *images.shape[-2:]).numpy()
+    """Read images (…, *sides) off at places of shape (number of sides, *shape), counted in pixels; what comes is (…, *shape)."""
+    axes = len(places)
+    flat = images.detach().cpu().reshape(-1, *images.shape[-axes:]).numpy()
     read = np.empty((len(flat), *places.shape[1:]), dtype=flat.dtype)
     for image, values in zip(flat, read, strict=True):
         ndimage.map_coordinates(image, places, order=order, mode="grid-constant", output=values)
-    return torch.from_numpy(read).reshape(*images.shape[:-2], *places.shape[1:])
+    return torch.from_numpy(read).reshape(*images.shape[:-axes], *places.shape[1:])

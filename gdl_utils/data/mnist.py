@@ -11,8 +11,9 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import pooch
 import torch
+
+from gdl_utils.data._fetch import fetch
 
 HOME = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 FILES = {  # name: checksum, and how many axes the array has
@@ -67,7 +68,13 @@ def mnist(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tenso
     if not dtype.is_floating_point:
         raise TypeError(f"dtype: got {dtype}; give a floating type")
     local = os.environ.get("GDL_MNIST")
-    images, labels = _read_npz(Path(local)) if local else (_read_idx(*_fetch(name)) for name in FILES)
+    if local:
+        images, labels = _read_npz(Path(local))
+    else:
+        images, labels = (
+            _read_idx(fetch(name, HOME + name, checksum, "GDL_MNIST"), axes)
+            for name, (checksum, axes) in FILES.items()
+        )
     if images.shape[1:] != (28, 28) or images.dtype != np.uint8 or labels.shape != images.shape[:1]:
         raise ValueError(
             f"mnist: got images {images.dtype} {images.shape} and labels {labels.shape}; "
@@ -78,21 +85,6 @@ def mnist(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tenso
             f"mnist: got labels {labels.dtype} {np.unique(labels)[:20]}; they must be integers from 0 to 9"
         )
     return torch.tensor(images, dtype=dtype)[:, None] / 255, torch.tensor(labels.astype(np.int64))
-
-
-def _fetch(name: str) -> tuple[Path, int]:
-    """Return where the file is, fetched and checked if it was not there, and its array's number of axes."""
-    checksum, axes = FILES[name]
-    try:
-        path = pooch.retrieve(HOME + name, known_hash=checksum, fname=name, path=pooch.os_cache("gdl_utils"))
-    except OSError as error:  # what requests raises is one
-        raise OSError(
-            f"mnist: {HOME}{name} could not be fetched ({error}); "
-            "without a network, let the environment variable GDL_MNIST name a local .npz"
-        ) from error
-    except ValueError as error:  # pooch has removed what came
-        raise ValueError(f"mnist: {HOME}{name} did not give the file that it should ({error})") from error
-    return Path(path), axes
 
 
 def _read_idx(path: Path, axes: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from gdl_utils.domains.domain import Domain
 from gdl_utils.domains.grids import cubic_grid, hexagonal_grid, square_grid, strand
 from gdl_utils.domains.nodes import nodes, pairs
 from gdl_utils.domains.periodic import cycle, torus
+from gdl_utils.domains.voxels import voxel_group
 
 __all__ = [
     "Disk",
@@ -25,4 +26,5 @@ __all__ = [
     "square_grid",
     "strand",
     "torus",
+    "voxel_group",
 ]

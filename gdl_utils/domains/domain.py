@@ -34,6 +34,8 @@ class Domain:
     point_group : Group
         What is left of the group when its translations are divided out: all of it, but for tori and cycles. Element g of the group
         is element g // (number of translations) of this one.
+    spacing : tuple of float
+        How far neighbouring points are apart along each axis, where a grid was told; else None.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class Domain:
     mask: np.ndarray | None = None
     resize: Callable[..., "Domain | None"] | None = None
     point_group: Group | None = None
+    spacing: tuple[float, ...] | None = None
 
     def __post_init__(self):
         defaults = {

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from gdl_utils._checks import check_positive, check_size
 from gdl_utils.domains.domain import Domain
+from gdl_utils.domains.voxels import as_spacing, check_respects, main_axis
 from gdl_utils.groups import Group, cyclic
 
 # What the generators of the cube's symmetries do to (depth, row, column): a quarter-turn in the last two, a quarter-turn
@@ -21,7 +22,11 @@ CUBE_MATRICES = (
 
 
 def square_grid(
-    n: int | tuple[int, int], group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None
+    n: int | tuple[int, int],
+    group: Group | None = None,
+    *,
+    matrices: Sequence[ArrayLike] | None = None,
+    spacing: tuple[float, float] | None = None,
 ) -> Domain:
     """Return the n × n grid, which a group turns and mirrors about its centre.
 
@@ -34,6 +39,9 @@ def square_grid(
         and right), or any group together with ``matrices``. By default C_1, which moves nothing.
     matrices : sequence of int arrays of shape (2, 2), optional
         What each generator of the group does to (row, column), measured from the centre.
+    spacing : (float, float), optional
+        How far neighbouring points are apart along each axis, in any unit: a group that takes an axis to one of another spacing
+        is refused, for its turns would be none of what the pixels show. The points stay as they are.
 
     Returns
     -------
@@ -43,7 +51,8 @@ def square_grid(
     Raises
     ------
     ValueError
-        If the group's action is not known here and no matrices are given, or the grid is not mapped to itself.
+        If the group's action is not known here and no matrices are given, the grid is not mapped to itself, or the spacing is not
+        positive and finite, or not the same along axes that the group swaps (see ``voxel_group``).
 
     Examples
     --------
@@ -52,15 +61,25 @@ def square_grid(
     >>> int(square_grid(3, cyclic(4)).permutation[1, 2])
     0
     """
-    return _grid("square grid", n, 2, group, matrices, _square_matrices, "C₁, C₂, C₄, D₁, D₂ and D₄")
+    return _grid(
+        "square grid", n, 2, group, matrices, _square_matrices, "C₁, C₂, C₄, D₁, D₂ and D₄", spacing=spacing
+    )
 
 
 def cubic_grid(
-    n: int | tuple[int, int, int], group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None
+    n: int | tuple[int, int, int],
+    group: Group | None = None,
+    *,
+    matrices: Sequence[ArrayLike] | None = None,
+    spacing: tuple[float, float, float] | None = None,
 ) -> Domain:
     """Return the n × n × n grid, which a group turns and mirrors about its centre.
 
-    It knows O and O_h, and the groups that ``square_grid`` knows, which move rows and columns and leave the depth alone.
+    It knows O and O_h, the groups that ``square_grid`` knows, which move rows and columns and leave the depth alone, and D_1h, D_2h
+    and D_4h, which reverse it too (``z``). Where the spacing is alike along two axes and singles out the third, those in the plane
+    turn about that one: with (1, 1, 3) about the columns' axis, from depth to rows, and ``m`` mirrors the rows. The medical formats
+    order axes in their own ways, and ``spacing`` goes with the axes of the tensor.
+
     Errors are those of ``square_grid``, and the ``shape`` is (depth, height, width).
 
     Parameters
@@ -71,14 +90,21 @@ def cubic_grid(
         One that it knows, or any together with ``matrices``; by default C_1, which moves nothing.
     matrices : sequence of int arrays of shape (3, 3), optional
         What each generator does to (depth, row, column), measured from the centre.
+    spacing : (float, float, float), optional
+        How far neighbouring points are apart along each axis, as for ``square_grid``.
 
     Examples
     --------
-    >>> from gdl_utils.groups import octahedral
+    >>> from gdl_utils.groups import octahedral, prismatic
     >>> cubic_grid(3, octahedral())
     Domain(cubic grid 3×3×3, 27 points, moved by O)
+    >>> cubic_grid(3, prismatic(4), spacing=(3, 1, 1))
+    Domain(cubic grid 3×3×3, 27 points, moved by D₄ₕ)
     """
-    return _grid("cubic grid", n, 3, group, matrices, _cubic_matrices, "O, Oₕ, C₁, C₂, C₄, D₁, D₂ and D₄")
+    spacing = spacing if spacing is None else as_spacing(spacing, 3)
+    standard = partial(_cubic_matrices, axis=main_axis(spacing))
+    known = "O, Oₕ, C₁, C₂, C₄, D₁, D₂, D₄, D₁ₕ, D₂ₕ and D₄ₕ"
+    return _grid("cubic grid", n, 3, group, matrices, standard, known, spacing=spacing)
 
 
 def strand(n: int, group: Group | None = None, *, matrices: Sequence[ArrayLike] | None = None) -> Domain:
@@ -143,14 +169,14 @@ def _square_matrices(group: Group) -> list[np.ndarray] | None:
     return [np.linalg.matrix_power([[0, -1], [1, 0]], 4 // group.degree), np.diag([1, -1])]
 
 
-def _cubic_matrices(group: Group) -> list[np.ndarray] | None:
+def _cubic_matrices(group: Group, axis: int) -> list[np.ndarray] | None:
     if group.family == "octahedral":
         return list(CUBE_MATRICES)
-    in_plane = _square_matrices(group)
-    return in_plane and [
-        np.block([[np.eye(1, dtype=int), np.zeros((1, 2), int)], [np.zeros((2, 1), int), m]])
-        for m in in_plane
-    ]
+    if group.family not in ("cyclic", "dihedral", "prismatic") or 4 % group.degree:
+        return None
+    turn = np.linalg.matrix_power(CUBE_MATRICES[0], 4 // group.degree)
+    # About the depth; about another axis all three are renamed in their cycle, which keeps a right-handed turn one.
+    return [np.roll(m, axis, (0, 1)) for m in (turn, np.diag([1, 1, -1]), np.diag([-1, 1, 1]))]
 
 
 def hexagonal_matrices(group: Group) -> list[np.ndarray] | None:
@@ -165,13 +191,13 @@ def _strand_matrices(group: Group) -> list[np.ndarray] | None:
     return [np.array([[-1 if group.degree == 2 else 1]])] if known else None
 
 
-def as_sides(n: int | Sequence[int], dimensions: int) -> tuple[int, ...]:
+def as_sides(n: int | Sequence[int], dimensions: int, argument: str = "n") -> tuple[int, ...]:
     """Return the sides of a grid, given as one number for all or as one for each axis."""
     if not isinstance(n, Sequence):
-        return (check_positive("n", n),) * dimensions
+        return (check_positive(argument, n),) * dimensions
     if len(n) != dimensions:
-        raise ValueError(f"n: got {tuple(n)}; give one side, or {dimensions}")
-    return tuple(check_positive("n", side) for side in n)
+        raise ValueError(f"{argument}: got {tuple(n)}; give one side, or {dimensions}")
+    return tuple(check_positive(argument, side) for side in n)
 
 
 def _grid(
@@ -184,6 +210,7 @@ def _grid(
     known: str,
     *,
     hexagon: bool = False,
+    spacing: ArrayLike | None = None,
 ) -> Domain:
     """Build a centred grid of n points a side, and the permutation table of a linear action on it."""
     shape = as_sides(n, dimensions)
@@ -196,17 +223,24 @@ def _grid(
                 "any other needs matrices=, one for each generator"
             )
         matrices = matrices[: len(group.generators)]
+    spacing = spacing if spacing is None else as_spacing(spacing, dimensions)
     check_size("n", len(group) * math.prod(shape), "where each element sends each point")
     sides = [np.arange(m) - m // 2 if hexagon else 2 * np.arange(m) - (m - 1) for m in shape]
     points = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, dimensions)
     name = f"{kind} {'×'.join(map(str, shape))}"
     inside = np.abs(points.sum(axis=1)) <= shape[0] // 2 if hexagon else np.ones(len(points), dtype=bool)
     points, inside = points[inside], inside.reshape(shape)
-    permutation = _permute(name, points, group, matrices, inside, hexagon)
+    permutation = _permute(name, points, group, matrices, inside, hexagon, spacing)
     resize = partial(
-        _other_grid, kind=kind, dimensions=dimensions, group=group, matrices=matrices, hexagon=hexagon
+        _other_grid,
+        kind=kind,
+        dimensions=dimensions,
+        group=group,
+        matrices=matrices,
+        hexagon=hexagon,
+        spacing=spacing,
     )
-    return Domain(name, group, points, shape, permutation, inside, resize)
+    return Domain(name, group, points, shape, permutation, inside, resize, spacing=spacing)
 
 
 def _other_grid(n: int | Sequence[int], *, dimensions: int, hexagon: bool, **how) -> Domain | None:
@@ -228,6 +262,7 @@ def _permute(
     matrices: Sequence[ArrayLike],
     inside: np.ndarray,
     hexagon: bool,
+    spacing: tuple[float, ...] | None,
 ) -> np.ndarray:
     """Return the permutation table of a linear action on the points, or refuse one that leaves them."""
     rho = group.representation(matrices)
@@ -235,6 +270,8 @@ def _permute(
         raise ValueError(
             f"matrices: got {rho.shape[1]}×{rho.shape[1]}; points of a {name} have {points.shape[1]} axes"
         )
+    if spacing:
+        check_respects(group, rho, spacing)
     sides = np.array(inside.shape)
     number = np.full(inside.shape, -1)
     number[inside] = np.arange(len(points))

@@ -9,6 +9,7 @@ from gdl_utils.figures.diagrams import (
     show_hexagons,
     show_image,
 )
+from gdl_utils.figures.logos import information, logo
 from gdl_utils.figures.player import Player, pixels, polygon, segment, text
 from gdl_utils.figures.style import ROLES, use_book_style
 
@@ -19,6 +20,8 @@ __all__ = [
     "cayley_table",
     "commuting_diagram",
     "error_chart",
+    "information",
+    "logo",
     "part_by_part",
     "pixels",
     "polygon",

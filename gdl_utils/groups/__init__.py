@@ -3,7 +3,7 @@
 A group is a set of permutations that is closed under composing; see ``Group`` for how its elements are numbered.
 """
 
-from gdl_utils.groups.families import cyclic, dihedral, octahedral, symmetric
+from gdl_utils.groups.families import cyclic, dihedral, octahedral, prismatic, symmetric
 from gdl_utils.groups.group import Group
 
-__all__ = ["Group", "cyclic", "dihedral", "octahedral", "symmetric"]
+__all__ = ["Group", "cyclic", "dihedral", "octahedral", "prismatic", "symmetric"]

@@ -51,6 +51,32 @@ def dihedral(n: int) -> Group:
     return Group([turn, mirror], names="rm", name=f"D{n}".translate(SUBSCRIPTS), family="dihedral", degree=n)
 
 
+def prismatic(n: int) -> Group:
+    """Return D_nh, the 4n symmetries of a prism over a regular n-gon: D_n in the plane, and together with them the reversal of depth.
+
+    They are those of voxels that are longer along one axis than along the others. The generators ``r`` and ``m`` are those of
+    ``dihedral(n)``; ``z``, the reversal, commutes with everything: element 2n + k is element k with depth reversed. Half of the
+    elements are turns in space: ``r^i``, and ``r^i m z``, half a turn about an axis in the plane. These, too, are called D_n, and they
+    are another subgroup than the one of ``r`` and ``m``, in which ``m`` is a mirror image.
+
+    Parameters
+    ----------
+    n : int
+        How many turns, from 1 up to 1,448.
+
+    Examples
+    --------
+    >>> len(prismatic(4)), prismatic(4).name
+    (16, 'D₄ₕ')
+    """
+    name = f"D{check_positive('n', n)}".translate(SUBSCRIPTS) + "ₕ"
+    check_size("n", 16 * n * n, f"the table of {name}", MAX_TABLE)
+    r, m = dihedral(n).permutations[[*dihedral(n).generators]]
+    # Two copies, above and below, which the reversal swaps.
+    images = [np.r_[r, 2 * n + r], np.r_[m, 2 * n + m], np.roll(np.arange(4 * n), 2 * n)]
+    return Group(images, names="rmz", name=name, family="prismatic", degree=n)
+
+
 def symmetric(n: int) -> Group:
     """Return S_n, all n! orders of n things, made by swaps of neighbours ``a, b, c, …``.
 

@@ -69,18 +69,18 @@ def sign(group: Group) -> Representation:
     Parameters
     ----------
     group : Group
-        The group that acts: dihedral or octahedral.
+        The group that acts: dihedral, prismatic or octahedral.
 
     Raises
     ------
     ValueError
-        If the group is neither dihedral nor octahedral: which of its elements are mirror images is not known.
+        If the group is none of these: which of its elements are mirror images is not known.
     """
     check_group("group", group)
-    flips = {"dihedral": [1, -1], "octahedral": [1, 1, -1]}.get(group.family)
+    flips = {"dihedral": [1, -1], "prismatic": [1, -1, -1], "octahedral": [1, 1, -1]}.get(group.family)
     if flips is None:
         raise ValueError(
-            f"group: got {group.name}; mirror images are known in dihedral and octahedral groups"
+            f"group: got {group.name}; mirror images are known in dihedral, prismatic and octahedral groups"
         )
     matrices = [[[flip]] for flip in flips[: len(group.generators)]]
     return Representation("sign", group, group.representation(matrices).astype(float))
