@@ -6,10 +6,10 @@ screw ("screws"). The right group is O, the 24 turns of a cube, and for squeezed
 
 All arms have as many parameters, up to 5 %, and take as many steps: a CNN; "augmented", the same, that sees each volume moved by a
 random element of the right group; "averaged", the same, averaged over the right group, in training and in the test; group convolutions
-for D4h, O and Oh, the group of a cube's turns and mirror images, each beginning with 48 maps; and "wrong group", the convolutions for
-the right group, which moves the kernel's points after these have changed places at random, so that no element but e is a symmetry of
-the cube. All take the maximum over the group and then the mean over space, "O, mean" the mean over both. Oh makes a screw and its mirror
-image one: it cannot but guess.
+for D4h, O and Oh, the group of a cube's turns and mirror images; and "wrong group", the convolutions for the right group, which moves
+the kernel's points after these have changed places at random, so that no element but e is a symmetry of the cube. All take the maximum
+over the group and then the mean over space, "O, mean" the mean over both. Oh makes a screw and its mirror image one: it cannot but
+guess.
 
 Networks learn from 800 volumes, of nodules from 100 too. Each arm has the learning rate of three with which, for each set of drawn
 volumes and with another seed, it ranks 400 watched volumes best after learning from 800. All are tested on 2,000 others: "accuracy",

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from gdl_utils.groups import Group, cyclic, dihedral, octahedral, symmetric
+from gdl_utils.groups import Group, cyclic, dihedral, octahedral, prismatic, symmetric
 from gdl_utils.representations import Representation, complement, decompose, irreps, regular, sign, trivial
 from gdl_utils.representations.representation import COMMUTANT
 
@@ -15,7 +15,7 @@ GROUPS = {
     **{f"C{n}": cyclic(n) for n in (*range(1, 17), 64)},
     **{f"D{n}": dihedral(n) for n in (*range(1, 9), 16)},
     **{f"S{n}": symmetric(n) for n in (1, 2, 3, 4, 5)},
-    **{"O": octahedral(), "Oh": octahedral(reflections=True), "Q8": QUATERNIONS},
+    **{"O": octahedral(), "Oh": octahedral(reflections=True), "D4h": prismatic(4), "Q8": QUATERNIONS},
     "A4": Group([[1, 2, 0, 3], [0, 2, 3, 1]]),
     "C3 x S3": Group([[1, 2, 0, 3, 4, 5], [0, 1, 2, 4, 3, 5], [0, 1, 2, 3, 5, 4]]),
     "Q8 x C3": Group([[*p, *c] for p, c in zip(

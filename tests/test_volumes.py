@@ -113,8 +113,9 @@ def test_turn_is_cubic_unless_told_and_keeps_stacks_and_types(rng):
         (
             lambda x: two_spots(2, (5, 16, 16), (3, 1, 1)),
             ValueError,
-            "span 12 × 15 × 15 mm; .* needs 13 mm each way",
+            "span 12 × 15 × 15 mm; .* needs 9 mm and two voxels each way",
         ),
+        (lambda x: two_spots(2, (1, 16, 16), (30, 1, 1)), ValueError, "needs 9 mm and two voxels each way"),
         (lambda x: two_spots(2, spacing=(1, 0, 1)), ValueError, "spacing: got"),
         (lambda x: two_spots(2, noise=-1), ValueError, "noise: got -1"),
         (lambda x: nodules_and_vessels(10**6), ValueError, "n: the volumes would hold"),
@@ -163,10 +164,15 @@ def test_spots_are_as_far_apart_as_their_class_says_in_any_direction():
     assert (directions - torch.eye(3) / 3).abs().max() < 0.1
 
 
-def test_spots_on_thick_slices_are_every_third_slice_of_the_same():
-    (thin, labels), (thick, same) = two_spots(6, (46, 16, 16), noise=0), two_spots(6, 16, (3, 1, 1), noise=0)
-    assert torch.equal(labels, same) and relative_error(thick, thin[:, :, ::3]) < 1e-5
-    assert relative_error(thick, thin[:, :, 15:31]) > 0.5  # the control
+def test_neither_blur_nor_place_of_the_spots_tells_which_axis_is_the_depth():
+    volumes, _ = two_spots(200, 16, (3, 1, 1), noise=0)
+    two_blobs = 2 * (2 * np.pi) ** 1.5  # of σ = 1 voxel along each axis
+    assert volumes.sum((1, 2, 3, 4)).numpy() == pytest.approx(two_blobs, rel=0.03)
+    places = torch.from_numpy(np.argwhere(np.ones((16, 16, 16)))).float() - 7.5
+    middles = volumes.flatten(1) @ places / volumes.sum((1, 2, 3, 4))[:, None]
+    assert 2 < middles.abs().amax() <= 3.1  # voxels
+    depth, row, column = middles.std(0).tolist()
+    assert 0.75 < row / depth < 1.25 and 0.75 < column / depth < 1.25
 
 
 def handedness(volume):

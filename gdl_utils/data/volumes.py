@@ -127,8 +127,9 @@ def two_spots(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw two equal spots that are 4 to 6 mm apart, or 7 to 9: what counts is a length in space, whatever the direction.
 
-    The spots are Gaussians of σ = 1 mm. Their direction is uniform on the sphere, and the point between them lies up to 3 mm from the
-    middle along each axis, as far as there is room: 13 mm are needed each way. Arguments, results and errors are those of
+    The spots are points, blurred by a Gaussian of one voxel along each axis, as by a scanner. Their direction is uniform on the sphere,
+    and the point between them lies up to three voxels from the middle along each axis, as far as there is room: 9 mm and two voxels
+    are needed each way. So neither blur nor place tells how far voxels are apart. Arguments, results and errors are those of
     ``nodules_and_vessels``.
 
     Parameters
@@ -222,9 +223,14 @@ def _vessel(
 
 
 def _spots(places: torch.Tensor, label: int, edge: float, random: torch.Generator) -> torch.Tensor:
+    voxel = 2 * places[-1, -1, -1] / (torch.tensor(places.shape[:3]) - 1).clamp(min=1)
+    _check_room(places[-1, -1, -1] - voxel - 4.5, places, "9 mm and two voxels")
     half = (4 + 3 * label + _uniform(0, 2, 1, random)) / 2 * _direction(random)
-    middle = _near_middle(places, 6.5, random, spare=4.5 - half.abs())
-    return sum((-(places - spot).square().sum(-1) / 2).exp() for spot in (middle - half, middle + half))
+    # By the same rule along each axis, in voxels: where the middle lies must not tell which axis is the depth.
+    room = (places[-1, -1, -1] - half.abs() - voxel).minimum(3 * voxel)
+    middle = room * _uniform(-1, 1, 3, random)
+    apart = [(places - spot) / voxel for spot in (middle - half, middle + half)]
+    return sum((-far.square().sum(-1) / 2).exp() for far in apart)
 
 
 def _screw(places: torch.Tensor, label: int, edge: float, random: torch.Generator) -> torch.Tensor:
@@ -253,17 +259,19 @@ def _distance(places: torch.Tensor, path: torch.Tensor) -> torch.Tensor:
     return (from_start + along * (along * square - 2 * ahead)).amin(-1).clamp(min=0).sqrt()
 
 
-def _near_middle(
-    places: torch.Tensor, reach: float, random: torch.Generator, spare: torch.Tensor | float = 0
-) -> torch.Tensor:
-    """Return a point up to 3 mm from the middle along each axis, about which there is room for a reach, less what it can spare."""
+def _near_middle(places: torch.Tensor, reach: float, random: torch.Generator) -> torch.Tensor:
+    """Return a point up to 3 mm from the middle along each axis, about which there is room for a reach."""
     room = places[-1, -1, -1] - reach
+    _check_room(room, places, f"{2 * reach:g} mm")
+    return room.clamp(max=3) * _uniform(-1, 1, 3, random)
+
+
+def _check_room(room: torch.Tensor, places: torch.Tensor, needed: str) -> None:
     if room.min() < 0:
         extent = " × ".join(f"{2 * half:g}" for half in places[-1, -1, -1])
         raise ValueError(
-            f"size: got {tuple(places.shape[:3])}, whose centres span {extent} mm; what is drawn needs {2 * reach:g} mm each way"
+            f"size: got {tuple(places.shape[:3])}, whose centres span {extent} mm; what is drawn needs {needed} each way"
         )
-    return (room + spare).clamp(max=3) * _uniform(-1, 1, 3, random)
 
 
 def _uniform(low: float, high: float, n: int, random: torch.Generator) -> torch.Tensor:

@@ -36,9 +36,9 @@ class Group:
     name : str, optional
         Name of the group, for figures and messages.
     family : str, optional
-        ``"cyclic"`` or ``"dihedral"`` where the first generator is the turn by 360°/``degree`` and the second the mirror,
-        ``"octahedral"`` where they are those of a cube, so that a domain knows how the group moves its points. Otherwise
-        left out.
+        ``"cyclic"``, ``"dihedral"`` or ``"prismatic"`` where the first generator is the turn by 360°/``degree``, the second the
+        mirror and the third the reversal of depth, ``"octahedral"`` where they are those of a cube, so that a domain knows how the
+        group moves its points. Otherwise left out.
     degree : int, optional
         The ``n`` of the family.
 

@@ -77,7 +77,7 @@ def _irreps(group: Group, *_told: object) -> tuple[Representation, ...]:
     found.sort(key=lambda pair: (mixed * len(pair[1][0]), *(-pair[0][first] / pair[0][0]).round(6)))
     name = "wave" if group.family == "cyclic" else "irrep"
     made = [Representation._known(f"{name} {k}", group, rho) for k, (_, rho) in enumerate(found)]
-    if group.family in ("dihedral", "octahedral"):
+    if group.family in ("dihedral", "prismatic", "octahedral"):
         signs = sign(group)
         made = [signs if np.array_equal(irrep.matrices, signs.matrices) else irrep for irrep in made]
     return (trivial(group), *made[1:])
