@@ -256,8 +256,9 @@ def test_the_audit_leaves_hooks_modes_and_weights_as_they_were(x):
     assert torch.equal(x, given) and all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
+# Its own peak: what getrusage says counts the process that it came from, too.
 LARGE = """
-import resource, torch
+import torch
 from torch import nn
 from gdl_utils.domains import torus
 from gdl_utils.equivariance import audit
@@ -267,11 +268,11 @@ conv = nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular").double()
 x = torch.randn(1, 1, {n}, {n}, dtype=torch.float64)
 shifts, both = audit(nn.Sequential(conv, nn.ReLU()), x, torus({n})), audit(nn.Sequential(conv, nn.ReLU()), x, torus({n}, cyclic(4)))
 assert shifts.lost_at is None and both.lost_at == "0"
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) // 1024)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is counted in another unit")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of memory is read from /proc")
 def test_shifts_and_turns_of_a_large_torus_are_audited_in_little_memory():
     said = subprocess.run(
         [sys.executable, "-c", LARGE.format(n=224)], capture_output=True, text=True, check=True

@@ -237,9 +237,10 @@ def test_a_network_answers_alike_to_all_turned_volumes(group, spacing):
             )  # those outside of the group are controls
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of memory is read from /proc")
 def test_a_volume_of_64_cubed_goes_through_in_little_memory():
     code = """
-import resource, torch
+import torch
 from torch import nn
 from gdl_utils.domains import cubic_grid
 from gdl_utils.groups import octahedral
@@ -248,8 +249,7 @@ kernel = cubic_grid(3, octahedral())
 net = nn.Sequential(LiftingConv(kernel, 1, 4, padding=1), nn.ReLU(), GroupConv(kernel, 4, 4, padding=1), GroupPool(3), GlobalPool(3))
 with torch.no_grad():
     net(torch.rand(1, 1, 64, 64, 64))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    peak = int(done.stdout) * (1 if sys.platform == "darwin" else 1024)  # bytes there, KiB elsewhere
-    assert 0.1e9 < peak < 1.5e9
+    assert 100 < int(done.stdout) // 1024 < 1430  # MiB; 1430 are 1.5 GB
