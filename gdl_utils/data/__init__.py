@@ -9,7 +9,8 @@ from gdl_utils.data.hexagons import hexagonal
 from gdl_utils.data.images import centred, rotate
 from gdl_utils.data.mnist import mnist
 from gdl_utils.data.penguins import penguins
-from gdl_utils.data.strands import one_hot, planted, read_sequences, reverse_complement, shuffle_pairs
+from gdl_utils.data.planted import planted, shuffle_pairs
+from gdl_utils.data.strands import one_hot, read_sequences, reverse_complement
 from gdl_utils.data.volumes import nodules_and_vessels, screws, turn, two_spots
 
 __all__ = [
