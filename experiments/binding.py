@@ -21,8 +21,8 @@ For each protein each arm has the learning rate of six which has the largest AUC
 seed 100; with 500 and with all it has the same. A decision is the sign of the score, and "flips" is the share of the decisions on test
 sequences that are another on the other strand. Exactness is the change of the scores of eight of them, relative to their size.
 
-"letters" is no network: how often each word of three letters is in what is bound, and the AUC of the longest run of T and of its like,
-on the sequences that are tested with seed 0.
+"letters" is no network: how often each word of three letters is in what is bound; which share of what is bound, and of the rest, has
+CACGTG; and the AUC of the longest run of T and of its like, on the sequences that are tested with seed 0.
 
     GDL_DNA=folder python experiments/binding.py
     GDL_DNA=folder python experiments/binding.py --evaluate FILE --data TEAD4 --arm "reverse complement"
@@ -229,11 +229,15 @@ def letters(train, data: str, arm: str, seed: int) -> dict:
         if bound
         for word in zip(*(sequence.upper()[i:] for i in range(3)), strict=False)
     )
+    has = np.array(["CACGTG" in sequence.upper() for sequence in sequences])
     rows = split(together, seed)["test"]
     runs = {letter: np.array([longest(sequences[i], letter) for i in rows.tolist()]) for letter in "TA"}
     longer = {"T": runs["T"], "A": runs["A"], "T or A": np.maximum(runs["T"], runs["A"])}
     return {
         "words": {word: found[word] for word in map("".join, product("ACGT", repeat=3))},
+        "CACGTG": {
+            name: rounded(has[labels.numpy() == k].mean()) for k, name in ((1, "bound"), (0, "others"))
+        },
         "longest run": {name: round(float(roc_auc_score(labels[rows], n)), 5) for name, n in longer.items()},
     }
 

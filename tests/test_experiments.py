@@ -713,19 +713,21 @@ def test_the_networks_on_volumes_are_of_one_size_and_exact_or_not_as_they_say(da
         error = rotated_digits.exactness(model, x, volumes.ground(data))
         assert error < 1e-12 or error > 1e-4, name
         exact |= {name} if error < 1e-12 else set()
-    of_cubes = {"O", "O, mean", "Oh"} & counts.keys()
+    of_cubes = {"O", "O, mean", "Oh", "Oh, sign"} & counts.keys()
     assert exact == {"averaged"} | ({"D4h"} if data == "spots, squeezed" else of_cubes)
     assert max(counts.values()) < 1.05 * min(counts.values()) and max(counts.values()) <= 25_000, counts
 
 
 def test_oh_cannot_tell_a_screw_from_its_mirror_image_and_o_can(rng):
     x = torch.rand(2, 1, 16, 16, 16, generator=rng, dtype=torch.float64)
-    errors = {}
-    for arm in ("O", "Oh"):
+    errors, opposite = {}, {}
+    for arm in ("O", "Oh", "Oh, sign"):
         torch.manual_seed(0)
         model = volumes.made("screws", arm).double().eval()
-        errors[arm] = float((model(x.flip(-1)) - model(x)).norm() / model(x).norm())
-    assert errors["Oh"] < 1e-12 and errors["O"] > 1e-4
+        here, there = volumes.scores(model, x), volumes.scores(model, x.flip(-1))
+        errors[arm], opposite[arm] = (float((there - f * here).norm() / here.norm()) for f in (1, -1))
+    assert errors["Oh"] < 1e-12 and errors["O"] > 1e-4 and errors["Oh, sign"] > 1
+    assert opposite["Oh, sign"] < 1e-12 and opposite["O"] > 1e-4
 
 
 @pytest.mark.parametrize("group", [octahedral(), prismatic(4)], ids=lambda group: group.name)
@@ -771,6 +773,15 @@ def test_the_networks_on_volumes_run_from_start_to_end(tmp_path, monkeypatch, sm
     assert records(tmp_path) == found
 
 
+def test_averaged_takes_the_rate_of_augmented(tmp_path, monkeypatch, small):
+    monkeypatch.setattr(volumes, "SEEDS", {"averaged": 1})
+    options = ["--data", "nodules", "--arms", "averaged", "--seeds", "2", "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", ["volumes.py", *options, "--out", str(tmp_path / "out.json")])
+    volumes.main()
+    found = [(r["arm"], r["examples"], r["seed"]) for r in records(tmp_path)]
+    assert found == [("augmented", 20, 100), ("averaged", 10, 0), ("averaged", 20, 0)]
+
+
 def test_the_sets_of_volumes_do_not_overlap(small):
     sets = [part for seed in (0, 1, 100) for part in volumes.prepared("spots, squeezed", seed)]
     assert [len(y) for _, y in sets] == 3 * [20, 10, 12]
@@ -801,7 +812,7 @@ def glands(tmp_path, monkeypatch):
 def test_the_networks_on_glands_are_of_one_size_and_exact_or_not_as_they_say(glands):
     counts, exact = {}, set()
     for name in adrenal.arms():
-        for pooling in adrenal.poolings(name):
+        for pooling in ("maximum",) if name in ("CNN", "augmented", "averaged") else ("maximum", "mean"):
             torch.manual_seed(0)
             model = adrenal.made(name, pooling).eval()
             counts[name] = sum(p.numel() for p in model.parameters())
@@ -841,6 +852,17 @@ def test_the_networks_on_glands_run_from_start_to_end(glands, monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", ["adrenal.py", *more, "--arms", "D4", *out])
     with pytest.raises(SystemExit, match="no rate has been chosen for D4"):
         adrenal.main()
+
+
+def test_an_arm_that_takes_long_takes_the_choice_of_another(glands, monkeypatch):
+    options = ["--arms", "O, any rotation", "--seeds", "2", "--steps", "2", "--out", str(glands / "out.json")]
+    monkeypatch.setattr(adrenal, "SEEDS", {"O, any rotation": 1})
+    monkeypatch.setattr(sys, "argv", ["adrenal.py", *options])
+    adrenal.main()
+    tried, last = records(glands)[:-1], records(glands)[-1]
+    assert [(r["arm"], r["seed"]) for r in tried] == 2 * [("O", 100)]
+    assert (last["arm"], last["seed"]) == ("O, any rotation", 0)
+    assert last["pooling"] == max(tried, key=lambda r: r["watched"])["pooling"]
 
 
 def test_shape_numbers_are_those_of_the_shape_and_no_turn_changes_them(rng):
