@@ -1,7 +1,7 @@
 """Turned by any angle: which network reads rotated digits best, and what does each do when a digit is turned round the circle?
 
-Six networks with as many parameters, up to 5 %, and as many steps: a CNN; the same averaged over quarter-turns, in training and in the
-test; group convolutions for C₄ on pixels (p4); for C₈ and for C₁₆, whose filters are waves on rings; and "E(2)-CNN", in which Weiler and
+Seven networks with as many parameters, up to 5 %, and as many steps: a CNN; the same averaged over quarter-turns, in training and in the
+test; group convolutions for C₄ on pixels (p4); for C₄, C₈ and C₁₆ with filters that are waves on rings; and "E(2)-CNN", in which Weiler and
 Cesa (2019), "General E(2)-equivariant steerable CNNs", compare groups, with C₁₆: six convolutions with kernels of 7, 5, 5, 5, 5 and 5
 pixels, batch normalisation, ELU, the maximum over 2 × 2 pixels after the second and the fourth, over the group and over space at the
 end, and a dense layer before the last. It was rebuilt with the layers of this package after the authors' code (on GitHub
@@ -104,6 +104,7 @@ def arms() -> dict[str, Arm]:
         "CNN": Arm(pixels(1), (12, 20, 20, 24)),
         "averaged CNN": Arm(pixels(1), (12, 20, 20, 24), average=True),
         "p4": Arm(pixels(4), (6, 10, 10, 12)),
+        "C4, waves": Arm(waves(4), (8, 12, 13, 17)),
         "C8": Arm(waves(8), (6, 8, 9, 13)),
         "C16": Arm(waves(16), (4, 6, 6, 10)),
         "E(2)-CNN": Arm(waves(16), (2, 3, 4, 4, 6, 10), weiler_cesa),
