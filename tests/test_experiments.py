@@ -18,6 +18,7 @@ import four_parts
 import kept_symmetries
 import mirror_patches
 import numpy as np
+import planted_words
 import pytest
 import rotated_digits
 import shifted_digits
@@ -25,6 +26,7 @@ import torch
 import volumes
 from runner import Results, run_all
 
+from gdl_utils.data import one_hot
 from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid
 from gdl_utils.equivariance import equivariance_errors
 from gdl_utils.groups import cyclic, dihedral, octahedral, prismatic
@@ -701,6 +703,39 @@ def test_another_file_is_read_by_a_network_that_is_trained_once(bound, monkeypat
     with pytest.raises(SystemExit):
         call_binding(monkeypatch, bound, "--evaluate", str(table))
     assert "one --arm" in capsys.readouterr().err
+
+
+def test_the_networks_for_planted_words_are_of_one_size_and_exact_or_not_as_they_say(rng):
+    x, space, counts, exact = torch.randn(3, 1, 4, 40, generator=rng), binding.both_strands(40), set(), set()
+    for arm in planted_words.ARMS:
+        torch.manual_seed(0)
+        model = planted_words.made(arm, 8, 40)
+        counts |= {sum(p.numel() for p in model.parameters())}
+        error = rotated_digits.exactness(model, x, space)
+        assert error < 1e-12 or error > 1e-4, arm
+        exact |= {arm} if error < 1e-12 else set()
+    assert exact == {"averaged", "reverse complement"} and len(counts) == 1
+
+
+def test_the_trials_of_planted_words_run_from_start_to_end(tmp_path, monkeypatch):
+    for name, value in {"CASES": [("filters of 12, empty ends", 4)], "STEPS": 2, "TEST": 20}.items():
+        monkeypatch.setattr(planted_words, name, value)
+    seen = []
+    monkeypatch.setattr(
+        planted_words, "one_hot", lambda some, *length: seen.append(some) or one_hot(some, *length)
+    )
+    monkeypatch.setattr(
+        sys, "argv", ["planted_words.py", "--seeds", "2", "--out", str(tmp_path / "out.json")]
+    )
+    planted_words.main()
+    found = records(tmp_path)
+    assert [(r["word"], r["seed"]) for r in found] == [(w, s) for s in (0, 1) for w in planted_words.WORDS]
+    exact = {"word", "form", "examples", "seed", *planted_words.ARMS}
+    assert all(r.keys() == exact | {"plain, averaged at test", "augmented, averaged at test"} for r in found)
+    plain, chosen = seen[:2], seen[6:8]  # of the first case, known and new
+    assert [list(map(planted_words.chosen_strand, some)) for some in plain] == chosen
+    planted_words.main()
+    assert records(tmp_path) == found
 
 
 @pytest.mark.parametrize("data", list(volumes.DATA))
