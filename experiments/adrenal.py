@@ -123,19 +123,23 @@ def turned() -> list[torch.Tensor]:
 
 
 @torch.no_grad()
-def over_the_turns(model: nn.Module) -> float:
+def over_the_turns(model: nn.Module) -> float | None:
     """How far scores spread over the 24 turns, relative to the cases; in float64, by a model in float32."""
     x = prepared()[3][0][:CASES].double()
     found = torch.stack([scores(model.double(), GROUND.act(g, x)) for g in range(len(GROUND.group))])
     model.float()
-    return rounded(float((found.amax(0) - found.amin(0)).mean() / found[0].std()))
+    spread = found[0].std()
+    # A reader that gives all cases one score has no difference to compare with.
+    return rounded(float((found.amax(0) - found.amin(0)).mean() / spread)) if spread > 0 else None
 
 
-def under_any_turn(model: nn.Module) -> dict:
+def under_any_turn(model: nn.Module) -> dict[str, float | None]:
     upright = scores(model, prepared()[3][0])
     changes = [scores(model, x) - upright for x in turned()]
     return {
         str(angle): rounded(float(change.square().mean().sqrt() / upright.std()))
+        if upright.std() > 0
+        else None
         for angle, change in zip(ANGLES, changes, strict=True)
     }
 
