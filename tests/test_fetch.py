@@ -2,11 +2,13 @@
 
 import hashlib
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pooch
 import pytest
+import tqdm
 
 from gdl_utils.data._fetch import fetch
 
@@ -51,7 +53,9 @@ def get(server, checksum=CHECKSUM):
     return fetch("file.bin", server.url, checksum, "GDL_FILE")
 
 
-def test_a_file_is_fetched_once_and_its_progress_shown(server, capsys):
+def test_a_file_is_fetched_once_and_its_progress_shown(server, capsys, monkeypatch):
+    # Other tests run notebooks, and switch bars off in this process (TQDM_DISABLE).
+    monkeypatch.setattr(tqdm, "tqdm", partial(tqdm.tqdm, disable=False))
     for _ in range(2):
         assert get(server) == server.folder / "file.bin" and get(server).read_bytes() == CONTENT
     assert server.asked == [None] and list(server.folder.iterdir()) == [get(server)]
