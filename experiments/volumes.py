@@ -11,9 +11,9 @@ moves the kernel's points after these have changed places at random, so that no 
 maximum over the group and then the mean over space, "O, mean" the mean over both. Oh makes a screw and its mirror image one: it cannot
 but guess; "Oh, sign" has a score that a mirror image turns to its negative.
 
-Networks learn from 800 volumes, of nodules from 100 too, and of screws from 24, for with 800 all read each rightly. Each arm has the learning rate of three with which, for each set of drawn
-volumes and with another seed, it ranks 400 watched volumes best after learning from the most; "averaged", which takes the longest, has that
-of "augmented", and three seeds where the others have five. All are tested on 2,000 others: "accuracy",
+Networks learn from 800 volumes, of nodules from 100 too, and of screws from 24 alone. Each arm has the learning rate of three with
+which, for each set of drawn volumes and with another seed, it ranks 400 watched volumes best after learning from the most; "averaged",
+which takes the longest, has that of "augmented", and three seeds where the others have five. All are tested on 2,000 others: "accuracy",
 and "AUC", the share of pairs of one volume of each class that are ranked rightly. "losses" are the mean losses of training at each
 tenth of the epochs: where the last ones differ little, training has come to its end. "averaged at test" is the augmented CNN, averaged
 over the right group in the test alone. "exactness" is the largest relative error of invariance under the right group, in float64.
