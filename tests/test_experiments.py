@@ -635,6 +635,32 @@ def test_letters_are_counted_without_a_network(monkeypatch):
     assert found["longest run"] == {"T": 0.75, "A": 0.5, "T or A": 0.375}
 
 
+def test_the_filter_that_a_network_misses_most_is_found_on_both_strands(monkeypatch, rng):
+    """Of a network that was made to know one word: what it answers to is that word, whichever strand it stands on."""
+    word = "ACATTCCAGTTGACC"  # as wide as a filter
+    letters = "".join("ACGT"[i] for i in torch.randint(4, (86,), generator=rng))
+    behind = binding.one_hot([word + letters]).flip(2, 3)
+    x = torch.cat(
+        [
+            binding.one_hot([letters[:40] + word + letters[40:]]),
+            behind,
+            binding.one_hot([letters + "A" * 15] * 2),
+        ]
+    )
+    model = binding.arms()["reverse complement"].model().eval()
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    (lift, norm), (conv, out) = model[0], model[2]
+    lift.weight.data[3] = binding.one_hot([word])[0].view_as(lift.weight[3])
+    norm.weight.data[3] = conv.weight.data[5, 3] = out.weight.data[5] = model[-1].weight.data[0, 5] = 1
+    monkeypatch.setattr(binding, "taught", lambda *_, **__: (model, {}))
+    monkeypatch.setattr(binding, "prepared", lambda *_: {"watched": (x, torch.tensor([1, 1, 0, 0]))})
+    found = binding.most_missed(None, "TEAD4", "filter", "reverse complement", 0, 0.01)
+    assert (found["auc"], found["auc without"]) == (1, 0.5)
+    wanted = binding.one_hot([word])[0, 0].tolist()
+    assert found["weights"] == wanted and found["windows"] == [[2 * n for n in row] for row in wanted]
+
+
 def test_the_rate_for_binding_is_chosen_by_watched_sequences_of_the_same_protein():
     record = lambda rate, watched, **more: (
         {"data": "USF1", "arm": "plain", **binding.TUNING, "learning_rate": rate, "watched": watched} | more
