@@ -12,14 +12,15 @@ the training split best after learning from the other four fifths, with a seed o
 "O, any rotation" what O has chosen. Then each learns from all of the training split with five seeds, "averaged", which takes the
 longest, with three, and is judged on the official validation split: "AUC" is the share of pairs of one case of each class that are ranked
 rightly, "interval" what 95 % of 1,000 samples of the cases, drawn with replacement, give. "losses" are the mean losses of training at
-each tenth of the epochs. "turns" says how far the score of a case goes from its least to its most over the 24 turns, on average over 20
-validation cases, relative to the standard deviation between them, in float64. "any turn" is the root mean square of the change
-of a score when a case is turned by 15° or 30° about a random axis, relative to the standard deviation between cases; each case has
-its own axes, the same for all arms, and a cubic spline makes its values. "averaged at test" is the CNN, or the augmented one, averaged over
+each tenth of the epochs. "moves" is the root mean square of the change of a score when a case is turned, relative to the standard
+deviation between cases, so that it is 1.41 from one case to any other: by the other 23 turns of the cube (20 cases, in float64), and by
+15° or 30° about a random axis; each case has its own axes, the same for all arms, and a cubic spline makes its values. "scores" are those
+of the cases with a mass and of those without. "averaged at test" is the CNN, or the augmented one, averaged over
 the turns afterwards.
 
 Without a network: "majority" gives all cases the same score; "mean thickness" is how far a voxel of the gland is from the outside, on
-average; "ten shape numbers" no turn by 90° changes. A logistic regression of scikit-learn makes scores of them, fitted on the training split.
+average; "ten shape numbers" no turn by 90° changes. A logistic regression of scikit-learn makes scores of them, fitted on the training split;
+between the turns of the cube they are those of where a turned case is at least .5.
 
     python experiments/adrenal.py
     python experiments/adrenal.py --evaluate FILE.npz --split test --arms O "mean thickness"
@@ -29,7 +30,9 @@ the weights from the folder .cache beside the results, or trains them anew where
 """
 
 import argparse
+import copy
 import os
+from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import combinations, product
 from pathlib import Path
@@ -43,7 +46,7 @@ from runner import Results, rounded, run_all
 from scipy.ndimage import distance_transform_edt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 from volumes import Arm, network, scores, scrambled
@@ -122,26 +125,27 @@ def turned() -> list[torch.Tensor]:
     ]
 
 
-@torch.no_grad()
-def over_the_turns(model: nn.Module) -> float | None:
-    """How far scores spread over the 24 turns, relative to the cases; in float64, by a model in float32."""
-    x = prepared()[3][0][:CASES].double()
-    found = torch.stack([scores(model.double(), GROUND.act(g, x)) for g in range(len(GROUND.group))])
-    model.float()
-    spread = found[0].std()
-    # A reader that gives all cases one score has no difference to compare with.
-    return rounded(float((found.amax(0) - found.amin(0)).mean() / spread)) if spread > 0 else None
-
-
-def under_any_turn(model: nn.Module) -> dict[str, float | None]:
-    upright = scores(model, prepared()[3][0])
-    changes = [scores(model, x) - upright for x in turned()]
-    return {
-        str(angle): rounded(float(change.square().mean().sqrt() / upright.std()))
-        if upright.std() > 0
-        else None
-        for angle, change in zip(ANGLES, changes, strict=True)
+def moves(read: Callable) -> dict[str, float | None]:
+    """How far scores move under each kind of turn, relative to how much they differ between cases."""
+    x = prepared()[3][0]
+    few, upright = x[:CASES].double(), read(x)
+    still = read(few)
+    changes = {
+        "24 turns": torch.stack([read(GROUND.act(g, few)) - still for g in range(1, len(GROUND.group))])
     }
+    changes |= {f"{angle}°": read(other) - upright for angle, other in zip(ANGLES, turned(), strict=True)}
+    apart = float(upright.double().std())
+    # A reader that gives all cases one score has no difference to compare with.
+    return {
+        kind: rounded(float(change.double().square().mean().sqrt()) / apart) if apart > 0 else None
+        for kind, change in changes.items()
+    }
+
+
+def network_moves(model: nn.Module) -> dict[str, float | None]:
+    """Of a network in float32, which reads what is in float64 in float64."""
+    exact = copy.deepcopy(model).double()
+    return moves(lambda x: scores(exact if x.dtype == torch.float64 else model, x))
 
 
 def judged(found: np.ndarray, y: np.ndarray) -> dict:
@@ -156,6 +160,7 @@ def judged(found: np.ndarray, y: np.ndarray) -> dict:
         "AUC": round(float(roc_auc_score(y, found)), 4),
         "interval": [round(float(q), 4) for q in np.quantile(many, (0.025, 0.975))],
         "accuracy": round(float(((found > 0) == y).mean()), 4),
+        "scores": [[rounded(score) for score in found[y == label]] for label in (1, 0)],
     }
 
 
@@ -179,7 +184,7 @@ def run(train, folder: Path, **values) -> dict:
     torch.manual_seed(values["seed"])
     model = made(values["arm"], values["pooling"]).eval()
     choosing = values["seed"] == TUNING_SEED
-    before = {} if choosing else {"turns": over_the_turns(model), "any turn": under_any_turn(model)}
+    before = {} if choosing else network_moves(model)
     torch.manual_seed(values["seed"])
     history, seconds = learn(train, **values, model=model)
     record = {
@@ -193,11 +198,10 @@ def run(train, folder: Path, **values) -> dict:
     torch.save(model.state_dict(), weights(folder, **values))
     x, y = prepared()[3]
     record |= judged(scores(model, x).numpy(), y.numpy())
-    record |= {"turns": {"before": before["turns"], "after": over_the_turns(model)}}
-    record |= {"any turn": {"before": before["any turn"], "after": under_any_turn(model)}}
+    record |= {"moves": network_moves(model), "moved untrained": before}
     if arms()[values["arm"]].way == "turns" or values["arm"] == "CNN":
         late = averaged(model, GROUND)
-        record["averaged at test"] = judged(scores(late, x).numpy(), y.numpy())
+        record["averaged at test"] = judged(scores(late, x).numpy(), y.numpy())["AUC"]
     return record
 
 
@@ -228,20 +232,30 @@ def shape_numbers(mask: np.ndarray) -> list[float]:
     return [voxels, faces, voxels / faces, *thick, *axes, euler_number(mask)]
 
 
-def without_network(arm: str, x: torch.Tensor) -> np.ndarray:
-    """The scores of a baseline that has seen the training split."""
+def numbers_of(arm: str, x: torch.Tensor) -> np.ndarray:
+    return np.array([shape_numbers(mask[0].numpy() >= 0.5) for mask in x])[:, BASELINES[arm]]
+
+
+@lru_cache(maxsize=1)
+def regression(arm: str) -> Pipeline:
+    """A baseline that has seen the training split."""
     taught, labels = prepared()[2]
-    share = float(labels.double().mean())
-    if not BASELINES[arm]:
-        return np.full(len(x), np.log(share / (1 - share)))
-    table = lambda x: np.array([shape_numbers(mask[0].numpy() > 0) for mask in x])[:, BASELINES[arm]]
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000))
-    return model.fit(table(taught), labels.numpy()).decision_function(table(x))
+    return model.fit(numbers_of(arm, taught), labels.numpy())
+
+
+def without_network(arm: str, x: torch.Tensor) -> np.ndarray:
+    """The scores of a baseline."""
+    if not BASELINES[arm]:
+        share = float(prepared()[2][1].double().mean())
+        return np.full(len(x), np.log(share / (1 - share)))
+    return regression(arm).decision_function(numbers_of(arm, x))
 
 
 def run_without_network(train, arm: str, seed: int) -> dict:
     x, y = prepared()[3]
-    return judged(without_network(arm, x), y.numpy())
+    read = lambda x: torch.from_numpy(without_network(arm, x))
+    return judged(read(x).numpy(), y.numpy()) | {"moves": moves(read)}
 
 
 def best(records: list[dict], arm: str) -> dict:

@@ -14,6 +14,7 @@ cannot reach the ends of a sequence with all their letters. Networks learn from 
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -32,7 +33,7 @@ from gdl_utils.training import fit
 WORDS = ("ACATTCCA", "TCACGTGA")  # the second one is its own reverse complement
 LENGTH, FILTERS, STEPS, RATE, TEST = 40, 24, 60, 0.03, 600
 FORMS = {"filters of 8": (8, 0), "filters of 12": (12, 0), "filters of 12, empty ends": (12, 4)}
-CASES = [("filters of 8", 10), *((form, 50) for form in FORMS)]
+CASES = [*product(FORMS, (10, 50))]
 ARMS = ("plain", "augmented", "averaged", "sorted", "reverse complement")
 SEEDS = 20
 

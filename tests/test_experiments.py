@@ -865,9 +865,9 @@ def glands(tmp_path, monkeypatch):
     monkeypatch.setenv("GDL_ADRENAL", str(tmp_path / "glands.npz"))
     for name, value in {"RATES": (0.01,), "CASES": 2}.items():
         monkeypatch.setattr(adrenal, name, value)
-    adrenal.prepared.cache_clear(), adrenal.turned.cache_clear()
+    adrenal.prepared.cache_clear(), adrenal.turned.cache_clear(), adrenal.regression.cache_clear()
     yield tmp_path
-    adrenal.prepared.cache_clear(), adrenal.turned.cache_clear()
+    adrenal.prepared.cache_clear(), adrenal.turned.cache_clear(), adrenal.regression.cache_clear()
 
 
 def test_the_networks_on_glands_are_of_one_size_and_exact_or_not_as_they_say(glands):
@@ -878,9 +878,10 @@ def test_the_networks_on_glands_are_of_one_size_and_exact_or_not_as_they_say(gla
             model = adrenal.made(name, pooling).eval()
             counts[name] = sum(p.numel() for p in model.parameters())
             if name != "averaged":  # which takes its time, and is tested with all models
-                spread = adrenal.over_the_turns(model)
-                assert spread < 1e-10 or spread > 1e-2, (name, spread)
-                exact |= {name} if spread < 1e-10 else set()
+                moved = adrenal.network_moves(model)
+                assert moved["24 turns"] < 1e-10 or moved["24 turns"] > 1e-2, (name, moved)
+                assert min(moved["15°"], moved["30°"]) > 1e-2, (name, moved)
+                exact |= {name} if moved["24 turns"] < 1e-10 else set()
     assert exact == {"O", "Oh", "O, any rotation"}
     assert max(counts.values()) < 1.05 * min(counts.values()) and max(counts.values()) <= 50_000, counts
 
@@ -896,8 +897,9 @@ def test_the_networks_on_glands_run_from_start_to_end(glands, monkeypatch, capsy
         ("augmented", "maximum", 0),
     ]  # fmt: skip
     chosen = max(found[2:4], key=lambda r: r["watched"])
-    assert found[-1]["pooling"] == chosen["pooling"] and found[-1]["turns"]["after"] < 1e-10
-    assert found[-2]["turns"]["after"] > 1e-4 and "averaged at test" in found[-2]
+    assert found[-1]["pooling"] == chosen["pooling"] and found[-1]["moves"]["24 turns"] < 1e-10
+    assert found[-2]["moves"]["24 turns"] > 1e-4 and "averaged at test" in found[-2]
+    assert found[0]["moves"]["24 turns"] < 1e-10 < found[0]["moves"]["30°"]
     adrenal.main()
     assert records(glands) == found
     # Another file, by the weights that were kept, and by others that are made anew: the same numbers.
@@ -969,3 +971,14 @@ def test_the_interval_is_of_areas_over_drawn_cases():
         ((found > 0) == y).mean(), 4
     )
     assert np.allclose(judged["interval"], [low, high], atol=0.03)
+    assert [sorted(some) for some in judged["scores"]] == [sorted(found[y == k].tolist()) for k in (1, 0)]
+
+
+def test_how_far_scores_move_is_measured_by_how_much_cases_differ(glands, monkeypatch):
+    """A score that each of the other turns and each axis moves by as much as it differs between cases: 1."""
+    x = adrenal.prepared()[3][0]
+    read = lambda some: torch.arange(12.0)[: len(some)] + (0 if some is x else moved.pop(0))
+    apart = float(torch.arange(12.0).std())
+    moved = [0, *[apart] * 11, *[-apart] * 12, apart / 2, torch.arange(12.0) % 2 * apart]
+    assert adrenal.moves(read) == {"24 turns": 1, "15°": 0.5, "30°": pytest.approx(0.5**0.5, abs=1e-3)}
+    assert adrenal.moves(lambda some: torch.zeros(len(some))) == {"24 turns": None, "15°": None, "30°": None}
