@@ -160,7 +160,7 @@ def judged(found: np.ndarray, y: np.ndarray) -> dict:
         "AUC": round(float(roc_auc_score(y, found)), 4),
         "interval": [round(float(q), 4) for q in np.quantile(many, (0.025, 0.975))],
         "accuracy": round(float(((found > 0) == y).mean()), 4),
-        "scores": [[rounded(score) for score in found[y == label]] for label in (1, 0)],
+        "scores": [[float(f"{score:.5g}") for score in found[y == label]] for label in (1, 0)],
     }
 
 

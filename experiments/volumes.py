@@ -21,7 +21,7 @@ over the right group in the test alone. "exactness" is the largest relative erro
 ``ceiling`` says how well a function at best tells the spots apart that O leaves alone.
 
     python experiments/volumes.py
-    python experiments/volumes.py --data screws --arms CNN O "O, mean"
+    python experiments/volumes.py --data screws --arms CNN augmented --steps 3000
 """
 
 import argparse
@@ -226,9 +226,14 @@ def run(train, data: str, arm: str, examples: int, seed: int, steps: int, learni
     return record
 
 
-def best_rate(records: list[dict], data: str, arm: str) -> float:
-    """The learning rate with which the arm ranks the watched volumes best; of equals the smallest."""
-    tuning = {"data": data, "arm": "augmented" if arm == "averaged" else arm, "seed": TUNING_SEED}
+def best_rate(records: list[dict], data: str, arm: str, steps: int) -> float:
+    """The learning rate with which the arm ranks the watched volumes best after so many steps; of equals the smallest."""
+    tuning = {
+        "data": data,
+        "arm": "augmented" if arm == "averaged" else arm,
+        "seed": TUNING_SEED,
+        "steps": steps,
+    }
     tried = [r for r in records if tuning.items() <= r.items()]
     return max(tried, key=lambda r: (r["watched"]["AUC"], -r["learning_rate"]))["learning_rate"]
 
@@ -265,7 +270,7 @@ def main() -> None:
         )
         done = done and call(
             [
-                values(data, arm, n, seed, best_rate(results.records, data, arm))
+                values(data, arm, n, seed, best_rate(results.records, data, arm, args.steps))
                 for seed, n, arm in product(range(args.seeds), sizes(data), some)
                 if seed < SEEDS.get(arm, args.seeds)
             ]
