@@ -1,5 +1,6 @@
 """The experiments: equal arms, and a run that is killed in the middle goes on as if it had not been."""
 
+import base64
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import four_parts
 import kept_symmetries
 import mirror_patches
 import numpy as np
+import page_networks
 import planted_words
 import pytest
 import rotated_digits
@@ -944,6 +946,47 @@ def test_shape_numbers_are_those_of_the_shape_and_no_turn_changes_them(rng):
     shape = (torch.rand(9, 9, 9, generator=rng) < 0.3).double()
     numbers = [adrenal.shape_numbers(space.act(g, shape).numpy() > 0) for g in range(48)]
     assert np.allclose(numbers, numbers[0], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", list(page_networks.WIDTHS))
+def test_a_page_s_network_is_what_was_trained_rounded_to_sixteen_bits(name, rng):
+    order, widths = 4 if name == "p4" else 1, page_networks.WIDTHS[name]
+    torch.manual_seed(0)
+    trained = page_networks.network(order, widths)
+    trained(torch.rand(20, 1, 28, 28, generator=rng))  # so that the normalisation has seen something
+    trained.eval()
+    spec = page_networks.written(trained, order, widths)
+    again, x = page_networks.read(spec), torch.rand(5, 1, 28, 28, generator=rng)
+    assert sum(p.numel() for p in again.parameters()) == sum(p.numel() for p in trained.parameters())
+    assert torch.allclose(again(x), trained(x), rtol=0, atol=0.01)
+    with torch.no_grad():
+        turns = torch.stack([again.double()(x.double().rot90(k, (2, 3))) for k in range(4)])
+    apart = float((turns - turns[0]).abs().max())
+    assert apart < 1e-12 if name == "p4" else apart > 1e-3
+
+
+def test_the_page_s_networks_are_of_one_size():
+    counts = [
+        sum(p.numel() for p in page_networks.network(4 if name == "p4" else 1, widths).parameters())
+        for name, widths in page_networks.WIDTHS.items()
+    ]
+    assert max(counts) < 1.05 * min(counts), counts
+
+
+def test_the_page_s_networks_are_trained_and_written(tmp_path, monkeypatch):
+    random = torch.Generator().manual_seed(0)
+    known = torch.rand(60, 1, 28, 28, generator=random), torch.arange(60) % 10
+    for name, value in {"mnist": lambda: known, "SPLIT": (20, 10, 30), "RATES": (0.01,), "EPOCHS": 1}.items():
+        monkeypatch.setattr(page_networks, name, value)
+    monkeypatch.setattr(sys, "argv", ["page_networks.py", "--out", str(tmp_path / "out.json")])
+    page_networks.main()
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert [spec["name"] for spec in content["networks"]] == list(page_networks.WIDTHS)
+    pixels = [np.frombuffer(base64.b64decode(digit), np.uint8) for digit in content["digits"]]
+    assert [image.shape for image in pixels] == [(784,)] * 10
+    for digit, image in enumerate(pixels):
+        far = (known[0][:, 0].flatten(1) * 255 - torch.from_numpy(image.copy())).abs().amax(1)
+        assert far.min() <= 0.51 and known[1][far.argmin()] == digit
 
 
 def test_rotations_in_training_are_those_of_the_volume(monkeypatch, rng):

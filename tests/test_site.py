@@ -7,6 +7,7 @@ import base64
 import contextlib
 import gzip
 import io
+import json
 import re
 import threading
 from dataclasses import replace
@@ -16,15 +17,19 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import axe_playwright_python
+import gdl_networks
 import nbformat
 import numpy as np
+import page_networks
 import pytest
+import torch
 import yaml
 from gdl_opening import two_orders
 from gdl_site import how_to_get_it, repository
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
 
+from gdl_utils.data import rotate
 from gdl_utils.figures import polygon
 
 ROOT = Path(__file__).parents[1]
@@ -534,6 +539,147 @@ def test_the_first_page_shows_it(site, open_page):
     player = page.locator(".gdl-opening figure.gdl-player")
     assert player.count() == 1 and player.locator("output").inner_text() == "0°"
     assert moves(player) == [] and faults == []
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """The content of the page's networks, and the networks that torch makes of it."""
+    content = json.loads(gdl_networks.WEIGHTS.read_text(encoding="utf-8"))
+    return content, [page_networks.read(spec) for spec in content["networks"]]
+
+
+def written(networks, digit):
+    """One of the digits that a reader can take, with values from 0 to 1."""
+    pixels = np.frombuffer(base64.b64decode(networks[0]["digits"][digit]), np.uint8).reshape(28, 28)
+    return torch.from_numpy(pixels.astype(np.float32) / 255)
+
+
+def test_the_page_s_networks_give_torch_s_scores(site, open_page, networks):
+    page, faults = open_page(site + "book/index.html")
+    turned = [rotate(written(networks, digit), angle) for digit in range(10) for angle in range(0, 360, 36)]
+    pixels = [image.flatten().tolist() for image in turned]
+    for spec, model in zip(networks[0]["networks"], networks[1], strict=True):
+        with torch.no_grad():
+            wanted = model(torch.stack(turned)[:, None])
+        found = page.evaluate(
+            "([spec, pixels]) => pixels.map(p => [...gdlNetwork(spec)(Float32Array.from(p))])", [spec, pixels]
+        )
+        assert torch.allclose(torch.tensor(found), wanted, rtol=0, atol=1e-4), spec["name"]
+    assert faults == []
+
+
+def said_by(networks, digit, degrees):
+    """The sentence that the page has to say."""
+    parts = []
+    for spec, model in zip(networks[0]["networks"], networks[1], strict=True):
+        with torch.no_grad():
+            p = model(rotate(written(networks, digit), degrees)[None, None])[0].softmax(0)
+        parts.append(f"{spec['name']} says {int(p.argmax())} ({100 * float(p.max()):.0f} %)")
+    return f"Turned by {degrees}°: {', '.join(parts)}."
+
+
+def test_a_digit_is_taken_and_turned(site, open_page, networks):
+    page, faults = open_page(site + "book/index.html", viewport={"width": 1280, "height": 720})
+    figure = page.locator("figure.gdl-networks")
+    status, slider = figure.get_by_role("status"), figure.locator("input")
+    assert status.inner_text() == said_by(networks, 3, 0)
+    for part in ("canvas", "input", ".readers svg"):
+        box = figure.locator(part).first.bounding_box()
+        assert box["y"] + box["height"] <= 720, f"{part} is not in the first screen"
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert figure.locator(".degrees").inner_text() == "5°" and status.inner_text() == said_by(networks, 3, 5)
+    assert slider.get_attribute("aria-valuetext") == status.inner_text()
+    figure.locator("select").select_option("7")
+    assert status.inner_text() == said_by(networks, 7, 0)
+    for degrees in (45, 90, 230):
+        slider.fill(str(degrees))
+        assert status.inner_text() == said_by(networks, 7, degrees)
+    upright, quarter = (said_by(networks, 7, degrees).rpartition("p4")[2] for degrees in (0, 90))
+    assert upright == quarter  # built in
+    # The round of p4 is the same at each quarter-turn, that of the plain network is not.
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.gdl-networks polygon')].every(p => p.points.length === 32)"
+    )
+    rounds = [
+        np.array(re.findall(r"-?[\d.]+", p.get_attribute("points")), dtype=float).reshape(4, 8, 2)
+        for p in figure.locator("polygon").all()
+    ]
+    petals = [np.linalg.norm(points, axis=2) for points in rounds]
+    spreads = [float(np.ptp(lengths, axis=0).max()) for lengths in petals]
+    assert spreads[2] <= 0.2 and spreads[0] > 10, spreads  # of 50, with one digit after the point
+    assert faults == []
+
+
+def draw(page, board, points):
+    """A stroke along points in the unit square, with a mouse or a pen."""
+    box = board.bounding_box()
+    place = lambda point: (box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"])
+    page.mouse.move(*place(points[0]))
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*place(point), steps=8)
+    page.mouse.up()
+
+
+STROKES = {
+    "7": [[(0.3, 0.2), (0.7, 0.2), (0.5, 0.85)]],
+    "1": [[(0.5, 0.15), (0.5, 0.85)]],
+    "3": [
+        [(0.35, 0.2), (0.5, 0.15), (0.62, 0.25), (0.6, 0.4), (0.45, 0.47)],
+        [(0.45, 0.47), (0.62, 0.55), (0.65, 0.72), (0.5, 0.83), (0.33, 0.78)],
+    ],
+}
+
+
+@pytest.mark.parametrize("digit", STROKES)
+def test_a_digit_is_drawn_and_read(site, open_page, digit):
+    page, faults = open_page(site + "book/index.html")
+    figure = page.locator("figure.gdl-networks")
+    figure.locator("input").fill("90")  # drawing begins upright
+    for stroke in STROKES[digit]:
+        draw(page, figure.locator("canvas"), stroke)
+    words = figure.get_by_role("status").inner_text()
+    assert words.startswith("Turned by 0°: ") and words.count(f"says {digit}") == 3, words
+    figure.get_by_role("button", name="draw one").click()
+    assert len(set(lightness(figure.locator("canvas")))) <= 3  # an empty board and its line
+    assert faults == []
+
+
+def test_a_small_or_a_shifted_drawing_is_the_same_to_the_networks(site, open_page):
+    page, _ = open_page(site + "book/index.html")
+    figure, said = page.locator("figure.gdl-networks"), []
+    for shift, scale in ((0, 1), (0.2, 0.6)):
+        figure.get_by_role("button", name="draw one").click()
+        draw(
+            page,
+            figure.locator("canvas"),
+            [(shift + scale * u, shift + scale * v) for u, v in STROKES["7"][0]],
+        )
+        said.append(re.findall(r"says (\d)", figure.get_by_role("status").inner_text()))
+    assert said == 2 * [["7"] * 3]
+
+
+def test_the_page_s_networks_are_a_picture_without_script_and_on_paper(site, open_page, networks):
+    still, _ = open_page(site + "book/index.html", java_script_enabled=False)
+    paper, _ = open_page(site + "book/index.html")
+    on_paper(paper)
+    for page, drawing in ((still, "svg"), (paper, "canvas")):
+        figure = page.locator("figure.gdl-networks")
+        assert figure.get_by_role("status").inner_text() == said_by(networks, 3, 0)
+        values = lightness(figure.locator(f".board {drawing}"))
+        assert values[len(values) // 20] < 100 < 200 < values[-len(values) // 2], "a picture with ink"
+        assert figure.locator(".readers polygon").count() == 3
+        for part in ("input", "select", "button"):
+            assert not figure.locator(part).is_visible(), part
+    rounds = still.locator(".gdl-networks polygon").all()
+    assert [len(p.get_attribute("points").split()) for p in rounds] == [32] * 3
+
+
+def test_the_page_s_networks_weigh_little():
+    html = gdl_networks.figure()
+    parts = re.findall(r"<script[^>]*>(.*?)</script>", html, re.DOTALL)
+    assert len(parts) == 2 and sum(map(len, parts)) <= 100_000, [*map(len, parts)]
 
 
 # Negative controls: a page with one planted fault, and the same page without it

@@ -1,0 +1,100 @@
+"""Networks that run in the page, ``{gdl-networks}``: draw a digit or take one, turn it, and see what each of three says.
+
+Weights and digits are those of experiments/page_networks.json. Without a script a picture stays: the digit upright,
+what each network says, and how sure it is of that at each angle. It is computed here, by torch.
+"""
+
+import base64
+import json
+import math
+import sys
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import torch
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "experiments"))
+from page_networks import read  # noqa: E402
+
+from gdl_utils.data import rotate  # noqa: E402
+
+WEIGHTS = ROOT / "experiments" / "page_networks.json"
+START = 3  # the digit to begin with
+STEPS, RADIUS = 32, 50  # angles of a round, and the radius of its circle in the drawing
+SHOWN = {
+    "plain": "was shown upright digits",
+    "augmented": "was shown digits turned by any angle",
+    "p4": "was shown upright digits; has quarter-turns built in",
+}
+
+
+def a_round(network, digit):
+    """What the network says of the upright digit, how surely, and the round: how sure it is of that at each angle."""
+    turned = torch.stack([rotate(digit, 360 * k / STEPS) for k in range(STEPS)])
+    with torch.no_grad():
+        p = network(turned[:, None]).softmax(1)
+    first = int(p[0].argmax())
+    points = []
+    for k, sure in enumerate(p[:, first].tolist()):
+        t = -2 * math.pi * k / STEPS
+        points.append(f"{RADIUS * sure * math.cos(t):.1f},{RADIUS * sure * math.sin(t):.1f}")
+    return first, float(p[0, first]), " ".join(points)
+
+
+def picture(digit):
+    """The digit as a drawing of squares, for those without a script."""
+    squares = "".join(
+        f'<path d="M{c} {r}h1v1h-1z" fill-opacity="{v:.2f}"/>'
+        for (r, c), v in np.ndenumerate(digit.numpy())
+        if v > 0.02
+    )
+    return f'<svg viewBox="0 0 28 28" role="img" aria-label="A handwritten {START}.">{squares}</svg>'
+
+
+def figure():
+    content = json.loads(WEIGHTS.read_text(encoding="utf-8"))
+    pixels = np.frombuffer(base64.b64decode(content["digits"][START]), np.uint8).reshape(28, 28)
+    digit = torch.from_numpy(pixels.astype(np.float32) / 255)
+    cards, sentences = [], []
+    for spec in content["networks"]:
+        first, sure, points = a_round(read(spec), digit)
+        name = escape(spec["name"])
+        sentences.append(f"{name} says {first} ({100 * sure:.0f} %)")
+        cards.append(
+            f'<div class="reader"><svg viewBox="-56 -56 112 112" aria-hidden="true"><circle r="{RADIUS}"/>'
+            f'<polygon points="{points}"/><line x2="{RADIUS}"/></svg>'
+            f"<p><span>{name} says</span> <b>{first}</b> <i>{100 * sure:.0f} %</i>"
+            f"<small>{SHOWN[spec['name']]}. Reads {100 * spec['upright']:.0f} % of others upright, "
+            f"{100 * spec['any angle']:.0f} % turned</small></p></div>"
+        )
+    options = "".join(f"<option{' selected' * (k == START)}>{k}</option>" for k in range(10))
+    data = {"digits": content["digits"], "start": START, "networks": content["networks"]}
+    data = json.dumps(data).replace("</", "<\\/")
+    folder = Path(__file__).parent
+    scripts = [(folder / name).read_text(encoding="utf-8") for name in ("network.js", "networks.js")]
+    run = f"{scripts[0]}{scripts[1].rstrip()}(document.currentScript.parentNode);"
+    return (
+        '<figure class="gdl-networks" role="group" aria-label="Three networks read a digit: draw it, and turn it">'
+        f'<div class="board">{picture(digit)}<canvas width="280" height="280" role="img" '
+        'aria-label="The digit as the networks see it. Draw here with mouse, pen or finger."></canvas></div>'
+        '<div class="gdl-controls"><label>turn by <input type="range" min="0" max="360" step="5" value="0"/></label><span class="degrees" aria-hidden="true">0°</span>'
+        f'<label>take a <select class="take">{options}</select></label><button type="button" class="wipe">draw one</button></div>'
+        f'<div class="readers">{"".join(cards)}</div>'
+        f'<p role="status">Turned by 0°: {", ".join(sentences)}.</p>'
+        f'<script type="application/json">{data}</script><script>{run}</script></figure>'
+    )
+
+
+class Networks(SphinxDirective):
+    def run(self):
+        self.env.note_dependency(str(WEIGHTS))
+        return [nodes.raw("", figure(), format="html")]
+
+
+def setup(app):
+    app.add_directive("gdl-networks", Networks)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
