@@ -57,10 +57,10 @@ def picture(digit):
 
 def figure():
     content = json.loads(WEIGHTS.read_text(encoding="utf-8"))
-    pixels = np.frombuffer(base64.b64decode(content["digits"][START]), np.uint8).reshape(28, 28)
+    pixels = np.frombuffer(base64.b64decode(content["settings"]["digits"][START]), np.uint8).reshape(28, 28)
     digit = torch.from_numpy(pixels.astype(np.float32) / 255)
     cards, sentences = [], []
-    for spec in content["networks"]:
+    for spec in content["records"]:
         first, sure, points = a_round(read(spec), digit)
         name = escape(spec["name"])
         sentences.append(f"{name} says {first} ({100 * sure:.0f} %)")
@@ -72,7 +72,7 @@ def figure():
             f"{100 * spec['any angle']:.0f} % turned</small></p></div>"
         )
     options = "".join(f"<option{' selected' * (k == START)}>{k}</option>" for k in range(10))
-    data = {"digits": content["digits"], "start": START, "networks": content["networks"]}
+    data = {"digits": content["settings"]["digits"], "start": START, "networks": content["records"]}
     data = json.dumps(data).replace("</", "<\\/")
     folder = Path(__file__).parent
     scripts = [(folder / name).read_text(encoding="utf-8") for name in ("network.js", "networks.js")]

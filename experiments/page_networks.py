@@ -12,13 +12,13 @@ into torch's layers again, and compare scores with those of the page.
 
 import argparse
 import base64
-import json
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from error_against_time import turned_anew
+from runner import Results
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
@@ -107,27 +107,28 @@ def main() -> None:
     taught, watched, tested = ((images[some], labels[some]) for some in rows)
     angles = (360 * torch.rand(SPLIT[2], generator=random)).tolist()
     turned = torch.stack([rotate(image, angle) for image, angle in zip(tested[0], angles, strict=True)])
-    content = {"networks": []}
+    # The first test image of each digit, a byte for each pixel.
+    firsts = [tested[0][tested[1] == digit][0, 0] for digit in range(CLASSES)]
+    pixels = [(255 * image).round().byte().numpy().tobytes() for image in firsts]
+    settings = {"split": list(SPLIT), "rates": list(RATES), "epochs": EPOCHS}
+    results = Results(args.out, settings | {"digits": [base64.b64encode(p).decode() for p in pixels]})
     for name, widths in WIDTHS.items():
+        if results.has({"name": name}):
+            continue
         rate = max(RATES, key=lambda rate: accuracy(trained(name, rate, SEED + 1, *taught), *watched))
         order = 4 if name == "p4" else 1
         spec = written(trained(name, rate, SEED, *taught), order, widths)
         model = read(spec)
         found = {
             "name": name,
+            "seed": SEED,
             "parameters": sum(p.numel() for p in model.parameters()),
             "learning_rate": rate,
             "upright": round(accuracy(model, *tested), 4),
             "any angle": round(accuracy(model, turned, tested[1]), 4),
         }
         print(found, flush=True)
-        content["networks"].append(found | spec)
-    # The first test image of each digit.
-    firsts = [tested[0][tested[1] == digit][0, 0] for digit in range(CLASSES)]
-    content["digits"] = [
-        base64.b64encode((255 * image).round().byte().numpy().tobytes()).decode() for image in firsts
-    ]
-    args.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        results.add(found | spec)
 
 
 if __name__ == "__main__":

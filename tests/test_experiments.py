@@ -980,9 +980,10 @@ def test_the_page_s_networks_are_trained_and_written(tmp_path, monkeypatch):
         monkeypatch.setattr(page_networks, name, value)
     monkeypatch.setattr(sys, "argv", ["page_networks.py", "--out", str(tmp_path / "out.json")])
     page_networks.main()
+    page_networks.main()  # adds nothing
     content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert [spec["name"] for spec in content["networks"]] == list(page_networks.WIDTHS)
-    pixels = [np.frombuffer(base64.b64decode(digit), np.uint8) for digit in content["digits"]]
+    assert [spec["name"] for spec in content["records"]] == list(page_networks.WIDTHS)
+    pixels = [np.frombuffer(base64.b64decode(digit), np.uint8) for digit in content["settings"]["digits"]]
     assert [image.shape for image in pixels] == [(784,)] * 10
     for digit, image in enumerate(pixels):
         far = (known[0][:, 0].flatten(1) * 255 - torch.from_numpy(image.copy())).abs().amax(1)

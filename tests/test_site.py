@@ -545,12 +545,14 @@ def test_the_first_page_shows_it(site, open_page):
 def networks():
     """The content of the page's networks, and the networks that torch makes of it."""
     content = json.loads(gdl_networks.WEIGHTS.read_text(encoding="utf-8"))
-    return content, [page_networks.read(spec) for spec in content["networks"]]
+    return content, [page_networks.read(spec) for spec in content["records"]]
 
 
 def written(networks, digit):
     """One of the digits that a reader can take, with values from 0 to 1."""
-    pixels = np.frombuffer(base64.b64decode(networks[0]["digits"][digit]), np.uint8).reshape(28, 28)
+    pixels = np.frombuffer(base64.b64decode(networks[0]["settings"]["digits"][digit]), np.uint8).reshape(
+        28, 28
+    )
     return torch.from_numpy(pixels.astype(np.float32) / 255)
 
 
@@ -558,7 +560,7 @@ def test_the_page_s_networks_give_torch_s_scores(site, open_page, networks):
     page, faults = open_page(site + "book/index.html")
     turned = [rotate(written(networks, digit), angle) for digit in range(10) for angle in range(0, 360, 36)]
     pixels = [image.flatten().tolist() for image in turned]
-    for spec, model in zip(networks[0]["networks"], networks[1], strict=True):
+    for spec, model in zip(networks[0]["records"], networks[1], strict=True):
         with torch.no_grad():
             wanted = model(torch.stack(turned)[:, None])
         found = page.evaluate(
@@ -571,7 +573,7 @@ def test_the_page_s_networks_give_torch_s_scores(site, open_page, networks):
 def said_by(networks, digit, degrees):
     """The sentence that the page has to say."""
     parts = []
-    for spec, model in zip(networks[0]["networks"], networks[1], strict=True):
+    for spec, model in zip(networks[0]["records"], networks[1], strict=True):
         with torch.no_grad():
             p = model(rotate(written(networks, digit), degrees)[None, None])[0].softmax(0)
         parts.append(f"{spec['name']} says {int(p.argmax())} ({100 * float(p.max()):.0f} %)")
