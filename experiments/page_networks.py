@@ -15,40 +15,27 @@ import base64
 from itertools import pairwise
 from pathlib import Path
 
+import any_angle
 import numpy as np
 import torch
 from error_against_time import turned_anew
 from runner import Results
-from torch import nn
 
 from gdl_utils.blueprint import Blueprint
 from gdl_utils.data import mnist, rotate
 from gdl_utils.domains import square_grid
 from gdl_utils.groups import cyclic
-from gdl_utils.layers import GlobalPool, GroupBatchNorm, GroupConv, GroupPool, LiftingConv, spatial
 from gdl_utils.training import accuracy, cross_entropy, fit
 
-SIZE, CLASSES, KERNEL = 28, 10, 5
+SIZE, CLASSES, KERNEL = 28, 10, 5  # of any_angle's network
 WIDTHS = {"plain": (8, 14, 16), "augmented": (8, 14, 16), "p4": (5, 6, 10)}
 SPLIT = (10_000, 2_000, 10_000)
 RATES, EPOCHS, SEED = (0.003, 0.01, 0.03), 8, 0
 
 
 def network(order: int, widths: tuple[int, ...]) -> Blueprint:
-    """Three convolutions, 28 → 14 → 7 → 3 pixels; the maximum over the group, the mean over space."""
-    kernel = square_grid(KERNEL, cyclic(order))
-    layers = [LiftingConv(kernel, 1, widths[0], padding=2, bias=False)]
-    layers += [
-        GroupConv(kernel, i, o, padding=2 * (k < len(widths) - 1), bias=False)
-        for k, (i, o) in enumerate(pairwise(widths), start=1)
-    ]
-    halve = lambda: spatial(nn.AvgPool2d(4, 2, padding=1))
-    return Blueprint(
-        [nn.Sequential(*part) for part in zip(layers, map(GroupBatchNorm, widths), strict=True)],
-        local_pooling=[halve(), halve(), None],
-        invariant_pooling=nn.Sequential(GroupPool(), GlobalPool(2)),
-        head=nn.Linear(widths[-1], CLASSES),
-    )
+    """The network of ``any_angle`` with three convolutions, 28 → 14 → 7 → 3 pixels."""
+    return any_angle.network(lambda n: square_grid(n, cyclic(order)), widths)
 
 
 def numbers(model: Blueprint) -> list[torch.Tensor]:

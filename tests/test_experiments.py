@@ -845,6 +845,21 @@ def test_averaged_takes_the_rate_of_augmented(tmp_path, monkeypatch, small):
     assert found == [("augmented", 20, 100), ("averaged", 10, 0), ("averaged", 20, 0)]
 
 
+def test_the_rate_for_volumes_is_chosen_by_watched_volumes_after_as_many_steps():
+    record = lambda rate, area, **more: (
+        {"data": "screws", "arm": "augmented", "seed": volumes.TUNING_SEED, "steps": 750}
+        | {"learning_rate": rate, "watched": {"AUC": area}, "AUC": -area}
+        | more
+    )
+    others = [
+        record(0.3, 1, **more) for more in ({"steps": 3_000}, {"seed": 0}, {"arm": "O"}, {"data": "nodules"})
+    ]
+    tried = [*others, record(0.1, 0.8), record(0.03, 0.9), record(0.02, 0.9)]
+    assert volumes.best_rate(tried, "screws", "augmented", 750) == 0.02  # of equals the smallest
+    assert volumes.best_rate(tried, "screws", "averaged", 750) == 0.02  # takes that of augmented
+    assert volumes.best_rate(tried, "screws", "augmented", 3_000) == 0.3
+
+
 def test_the_sets_of_volumes_do_not_overlap(small):
     sets = [part for seed in (0, 1, 100) for part in volumes.prepared("spots, squeezed", seed)]
     assert [len(y) for _, y in sets] == 3 * [20, 10, 12]

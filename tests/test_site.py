@@ -567,6 +567,10 @@ def test_the_page_s_networks_give_torch_s_scores(site, open_page, networks):
             "([spec, pixels]) => pixels.map(p => [...gdlNetwork(spec)(Float32Array.from(p))])", [spec, pixels]
         )
         assert torch.allclose(torch.tensor(found), wanted, rtol=0, atol=1e-4), spec["name"]
+        # The control: the same network, and the same pictures lying on their side.
+        with torch.no_grad():
+            aside = model(torch.stack(turned)[:, None].transpose(2, 3))
+        assert not torch.allclose(torch.tensor(found), aside, rtol=0, atol=1e-2), spec["name"]
     assert faults == []
 
 
