@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import nn
 from gdl_utils.domains import Domain
 from gdl_utils.equivariance.calls import Input, calls
 from gdl_utils.equivariance.measure import BOUND
+from gdl_utils.equivariance.table import Table
 from gdl_utils.equivariance.tries import AuditRow, Tries
 from gdl_utils.groups import Group
 from gdl_utils.signals import SignalSpace
@@ -18,8 +18,8 @@ from gdl_utils.signals import SignalSpace
 MAX_ELEMENTS = 128  # of a larger group, some are tried: see _elements
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Table):
     """The error after every layer, in the order in which they ran.
 
     Attributes
@@ -62,23 +62,6 @@ class Audit:
             elements = row.elements
             lines.append((row.name, error + lost, shape, row.reading + tried, row.layer))
         return lines
-
-    def __str__(self) -> str:
-        lines = self._table()
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        padded = [
-            "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines
-        ]
-        return "\n".join(line.rstrip() for line in padded)
-
-    def _repr_html_(self) -> str:
-        head, *rows = ([escape(cell) for cell in line] for line in self._table())
-        head = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-        rows = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
-        rows = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f'<table class="gdl-audit"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-
-    __repr__ = __str__
 
 
 def audit(
