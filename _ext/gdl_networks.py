@@ -1,7 +1,8 @@
 """Networks that run in the page, ``{gdl-networks}``: draw a digit or take one, turn it, and see what each of three says.
 
 Weights and digits are those of experiments/page_networks.json. Without a script a picture stays: the digit upright,
-what each network says, and how sure it is of that at each angle. It is computed here, by torch.
+what each network says, and how sure it is of that at each angle. It is computed here, by torch. Script and weights
+stand in the page itself: no path leads to them that would have to be right in every folder, and from file://.
 """
 
 import base64
@@ -25,6 +26,13 @@ from gdl_utils.data import rotate  # noqa: E402
 WEIGHTS = ROOT / "experiments" / "page_networks.json"
 START = 3  # the digit to begin with
 STEPS, RADIUS = 32, 50  # angles of a round, and the radius of its circle in the drawing
+NEEDED = ("name", "order", "size", "classes", "layers", "weights")  # of a network's record, by the script
+# What turns the digit when it is dragged: round the board, and at the tip of the line in each circle.
+RING = (
+    '<svg class="ring" viewBox="-100 -100 200 200" aria-hidden="true"><circle r="92"/><g class="hand">'
+    '<circle class="knob" cx="92" r="8"/><path d="M87-14l5-6 5 6M87 14l5 6 5-6"/></g></svg>'
+)
+HAND = f'<g class="hand"><line x2="{RADIUS}"/><circle class="knob" cx="{RADIUS}" r="6"/></g>'
 SHOWN = {
     "plain": "was shown upright digits",
     "augmented": "was shown digits turned by any angle",
@@ -52,12 +60,14 @@ def picture(digit):
         for (r, c), v in np.ndenumerate(digit.numpy())
         if v > 0.02
     )
-    return f'<svg viewBox="0 0 28 28" role="img" aria-label="A handwritten {START}.">{squares}</svg>'
+    rows, columns = digit.shape
+    return f'<svg class="still" viewBox="0 0 {columns} {rows}" role="img" aria-label="A handwritten {START}.">{squares}</svg>'
 
 
 def figure():
     content = json.loads(WEIGHTS.read_text(encoding="utf-8"))
-    pixels = np.frombuffer(base64.b64decode(content["settings"]["digits"][START]), np.uint8).reshape(28, 28)
+    digits, size = content["settings"]["digits"], content["records"][0]["size"]
+    pixels = np.frombuffer(base64.b64decode(digits[START]), np.uint8).reshape(size, size)
     digit = torch.from_numpy(pixels.astype(np.float32) / 255)
     cards, sentences = [], []
     for spec in content["records"]:
@@ -65,22 +75,23 @@ def figure():
         name = escape(spec["name"])
         sentences.append(f"{name} says {first} ({100 * sure:.0f} %)")
         cards.append(
-            f'<div class="reader"><svg viewBox="-56 -56 112 112" aria-hidden="true"><circle r="{RADIUS}"/>'
-            f'<polygon points="{points}"/><line x2="{RADIUS}"/></svg>'
+            f'<div class="reader"><svg viewBox="-58 -58 116 116" aria-hidden="true"><circle r="{RADIUS}"/>'
+            f'<polygon points="{points}"/>{HAND}</svg>'
             f"<p><span>{name} says</span> <b>{first}</b> <i>{100 * sure:.0f} %</i>"
             f"<small>{SHOWN[spec['name']]}. Reads {100 * spec['upright']:.0f} % of others upright, "
             f"{100 * spec['any angle']:.0f} % turned</small></p></div>"
         )
-    options = "".join(f"<option{' selected' * (k == START)}>{k}</option>" for k in range(10))
-    data = {"digits": content["settings"]["digits"], "start": START, "networks": content["records"]}
+    options = "".join(f"<option{' selected' * (k == START)}>{k}</option>" for k in range(len(digits)))
+    data = {"digits": digits, "start": START, "size": size, "steps": STEPS, "radius": RADIUS}
+    data["networks"] = [{key: spec[key] for key in NEEDED} for spec in content["records"]]
     data = json.dumps(data).replace("</", "<\\/")
     folder = Path(__file__).parent
     scripts = [(folder / name).read_text(encoding="utf-8") for name in ("network.js", "networks.js")]
     run = f"{scripts[0]}{scripts[1].rstrip()}(document.currentScript.parentNode);"
     return (
         '<figure class="gdl-networks" role="group" aria-label="Three networks read a digit: draw it, and turn it">'
-        f'<div class="board">{picture(digit)}<canvas width="280" height="280" role="img" '
-        'aria-label="The digit as the networks see it. Draw here with mouse, pen or finger."></canvas></div>'
+        f'<div class="board">{picture(digit)}<canvas width="{10 * size}" height="{10 * size}" role="img" '
+        f'aria-label="The digit as the networks see it. Draw here with mouse, pen or finger."></canvas>{RING}</div>'
         '<div class="gdl-controls"><label>turn by <input type="range" min="0" max="360" step="5" value="0"/></label><span class="degrees" aria-hidden="true">0°</span>'
         f'<label>take a <select class="take">{options}</select></label><button type="button" class="wipe">draw one</button></div>'
         f'<div class="readers">{"".join(cards)}</div>'

@@ -1,6 +1,7 @@
 /* A convolutional network that runs in the page: no library, no kernel, no request.
-   A network is a list of layers, each with filters on a group of quarter-turns (order 4) or on none (order 1). */
-const gdlNetwork = (() => {
+   A network is a list of layers, each with filters on a group of quarter-turns (order 4) or on none (order 1).
+   "var", as a page may have this twice, and a second "const" of the same name would be an error. */
+var gdlNetwork = (() => {
   /** Numbers of 16 bits, as bytes in base64, to ordinary ones. */
   function decode(text) {
     const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));

@@ -1,10 +1,11 @@
 /* Draw a digit or take one, turn it, and see what each network says. Needs gdlNetwork. */
 (figure => {
-  const SIDE = 28, STEPS = 32, data = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+  const data = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+  const {size: SIDE, steps: STEPS, radius: RADIUS} = data;
   const readers = data.networks.map(gdlNetwork);
   const $ = selector => figure.querySelector(selector);
   const board = $("canvas"), slider = $("input"), said = $(".degrees"), choice = $("select"), words = $("[role='status']");
-  const cards = [...figure.querySelectorAll(".reader")], pen = board.getContext("2d");
+  const cards = [...figure.querySelectorAll(".reader")], hands = figure.querySelectorAll(".hand"), pen = board.getContext("2d");
   const taken = text => Float32Array.from(atob(text), c => c.charCodeAt(0) / 255);
   let digit = taken(data.digits[data.start]), drawn = false, job = 0;
 
@@ -38,18 +39,22 @@
     pen.imageSmoothingEnabled = false, pen.drawImage(small, 0, 0, board.width, board.height);
   }
 
+  /** Show by how much the digit is turned. */
+  function point() {
+    said.textContent = `${slider.value}°`;
+    for (const hand of hands) hand.setAttribute("transform", `rotate(${-slider.value})`);
+  }
+
+  /** What each network says now. */
   function answer() {
     const degrees = +slider.value, seen = turned(digit, degrees), sentences = [];
-    paint(seen);
+    paint(seen), point();
     cards.forEach((card, k) => {
       const p = chances(readers[k](seen)), first = best(p);
       card.querySelector("b").textContent = first;
       card.querySelector("i").textContent = `${Math.round(100 * p[first])} %`;
-      const t = -degrees * Math.PI / 180, line = card.querySelector("line");
-      line.setAttribute("x2", 50 * Math.cos(t)), line.setAttribute("y2", 50 * Math.sin(t));
       sentences.push(`${data.networks[k].name} says ${first} (${Math.round(100 * p[first])} %)`);
     });
-    said.textContent = `${degrees}°`;
     words.textContent = `Turned by ${degrees}°: ${sentences.join(", ")}.`;
     slider.setAttribute("aria-valuetext", words.textContent);
   }
@@ -63,7 +68,7 @@
       const seen = turned(digit, 360 * k / STEPS), t = -2 * Math.PI * k / STEPS;
       readers.forEach((read, j) => {
         const p = chances(read(seen))[firsts[j]];
-        points[j].push(`${(50 * p * Math.cos(t)).toFixed(1)},${(50 * p * Math.sin(t)).toFixed(1)}`);
+        points[j].push(`${(RADIUS * p * Math.cos(t)).toFixed(1)},${(RADIUS * p * Math.sin(t)).toFixed(1)}`);
         cards[j].querySelector("polygon").setAttribute("points", points[j].join(" "));
       });
       if (++k < STEPS) setTimeout(next);
@@ -89,6 +94,29 @@
     return Float32Array.from({length: SIDE * SIDE}, (_, k) => opacity[4 * k + 3] / 255);
   }
 
+  /** From where a mouse, a pen or the first finger goes down on an element until it is lifted. */
+  function drag(element, start, move, end = () => {}) {
+    element.addEventListener("pointerdown", event => {
+      if (event.button || !event.isPrimary) return;
+      event.preventDefault(), event.stopPropagation();  // the board turns the digit, the canvas on it draws
+      element.setPointerCapture(event.pointerId), start(event);
+    });
+    element.addEventListener("pointermove", event => element.hasPointerCapture(event.pointerId) && move(event));
+    element.addEventListener("lostpointercapture", end);
+  }
+
+  /** Who goes round the middle of an element moves the slider, and can go on with its keys. */
+  function dial(element) {
+    const turn = event => {
+      const box = element.getBoundingClientRect(), before = slider.value;
+      const t = Math.atan2(box.top + box.height / 2 - event.clientY, event.clientX - box.left - box.width / 2);
+      slider.value = (t * 180 / Math.PI + 360) % 360;
+      if (slider.value === slider.max) slider.value = 0;
+      if (slider.value !== before) answer();
+    };
+    drag(element, event => { slider.focus({preventScroll: true}), turn(event); }, turn);
+  }
+
   /** A stroke from one point of the board to the next; the first one wipes what was there and turns the board back. */
   const sheet = document.createElement("canvas"), brush = sheet.getContext("2d", {willReadFrequently: true});
   sheet.width = board.width, sheet.height = board.height;
@@ -100,22 +128,24 @@
   function wipe() {
     brush.clearRect(0, 0, sheet.width, sheet.height);
     slider.value = 0, digit = new Float32Array(SIDE * SIDE), drawn = true, choice.selectedIndex = -1;
+    point();
   }
-  let last = null;
-  board.addEventListener("pointerdown", event => {
-    if (!drawn || +slider.value) wipe();
-    board.setPointerCapture(event.pointerId), last = place(event), stroke(last);
-    event.preventDefault();
-  });
-  function stroke(to) {
+  let last;
+  function stroke(event) {
+    const to = place(event);
     brush.beginPath(), brush.moveTo(...last), brush.lineTo(...to), brush.stroke(), last = to;
     pen.fillStyle = "#fff", pen.fillRect(0, 0, board.width, board.height), pen.drawImage(sheet, 0, 0);
   }
-  board.addEventListener("pointermove", event => last && stroke(place(event)));
-  for (const end of ["pointerup", "pointercancel"]) board.addEventListener(end, () => {
-    if (last) last = null, digit = centred(sheet), show();
-  });
-  slider.addEventListener("input", answer);
+  drag(board, event => {
+    if (!drawn || +slider.value) wipe();
+    last = place(event), stroke(event);
+  }, stroke, () => { digit = centred(sheet), show(); });
+  for (const element of figure.querySelectorAll(".board, .readers svg")) dial(element);
+  slider.addEventListener("input", () => { slider.focus(), answer(); });
+  // A screen reader is to hear an answer once: it speaks the slider's value when that changes under the focus, and the
+  // sentence only while the focus is elsewhere.
+  slider.addEventListener("focus", () => words.setAttribute("aria-live", "off"));
+  slider.addEventListener("blur", () => words.setAttribute("aria-live", "polite"));
   choice.addEventListener("change", () => { slider.value = 0, drawn = false, digit = taken(data.digits[choice.value]), show(); });
   $(".wipe").addEventListener("click", () => { wipe(), show(); });
   figure.classList.add("live"), show();
