@@ -68,7 +68,6 @@ from gdl_utils.layers import (
     frame_averaged,
     spatial,
 )
-from gdl_utils.pictures import turned
 from gdl_utils.training import accuracy, cross_entropy
 
 SIZES, SEEDS = (50, 100, 200, 400, 800, 1_600, 3_200, 6_400), 5
@@ -143,6 +142,15 @@ class Posed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.network(x.flatten(0, 1)[:, None]).unflatten(0, x.shape[:2]).mean(1)
+
+
+def turned(pictures: torch.Tensor, degrees: float | torch.Tensor) -> torch.Tensor:
+    """Turn pictures (n, 1, 28, 28), each by its own angle; bicubic, what comes from outside is 0."""
+    angle = torch.deg2rad(torch.as_tensor(degrees, dtype=pictures.dtype).expand(len(pictures)))
+    cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    matrices = torch.stack([cos, -sin, none, sin, cos, none], 1).view(-1, 2, 3)
+    where = nn.functional.affine_grid(matrices, pictures.shape, align_corners=False)
+    return nn.functional.grid_sample(pictures, where, mode="bicubic", align_corners=False)
 
 
 def smaller(pictures: torch.Tensor) -> torch.Tensor:

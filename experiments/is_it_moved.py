@@ -14,6 +14,7 @@ all have the same direction; as the images are, and shifted so that their centre
 
 import argparse
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def run(data: str, change: str, seed: int) -> dict:
     counts = FunctionTransformer(words)
     strands = make_pipeline(counts, StandardScaler(), LogisticRegression(max_iter=1000))
     test = two_sample_test(x, move, classifier=strands if "NA" in data else SVC(), seed=seed)
-    return {name: rounded(value) for name, value in test._asdict().items()}
+    return asdict(test) | {name: rounded(value) for name, value in asdict(test).items() if name != "judged"}
 
 
 def clearest_angle() -> dict:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gdl_utils"
 LONGEST = 300  # lines of a module that are not blank
-ALL = 4_000  # lines of code, without docstrings, which are the page of the API: of all modules but data and figures
+ALL = 4_500  # lines of code, without docstrings, which are the page of the API: of all modules but data and figures
 # Each module may import from those before it; those in one group do not know each other.
 ORDER = [
     {"_checks", "pictures"},
@@ -84,8 +84,9 @@ def backward_imports(sources):
 
 
 def modules():
-    stems = [path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()]
-    return [importlib.import_module(f"gdl_utils.{stem}") for stem in sorted(stems) if stem[0] not in "_.p"]
+    paths = [path for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"]
+    stems = sorted(path.stem for path in paths if path.stem[0] != "_")
+    return [importlib.import_module(f"gdl_utils.{stem}") for stem in stems]
 
 
 def sources():

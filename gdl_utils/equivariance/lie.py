@@ -61,14 +61,14 @@ def lie_derivatives(
     Parameters
     ----------
     model : nn.Module
-        Any model of pictures. It runs in evaluation mode, without gradients, and is left as it was.
+        Any model of pictures, in float64. It runs in evaluation mode, without gradients, and is left as it was.
     x : float64 tensor of shape (n, channels, height, width)
         Pictures, as smooth or as sharp as those that the model is used for: the sharper, the more is lost between pixels.
     change : callable
-        ``change(pictures, amount)``, with amount 0 for none: one of ``gdl_utils.pictures``, or one like them.
+        ``change(pictures, amount)``, of the same shape, with amount 0 for none: one of ``gdl_utils.pictures``, or one like them.
     change_out : callable, optional
-        How it should change maps of features; by default as it changes pictures. ``lambda y, amount: y`` for changes of light and colour,
-        which a layer had better not notice.
+        How it should change maps of features. By default, as it changes pictures: a change of places, under which a constant stays what
+        it is. Give ``lambda y, amount: y`` for light and colour, which a layer had better not notice.
 
     Returns
     -------
@@ -78,84 +78,96 @@ def lie_derivatives(
     Raises
     ------
     TypeError
-        If model is no module, or the model's output none that can be found.
+        If model is no module, x no tensor, or the model puts out none that can be found.
     ValueError
-        If x is not in float64 or has other than four axes.
+        If x is not in float64 or has other than four axes, the model's weights are of another type, the change gives another shape or
+        does something with amount 0, or the model gives other numbers for the same input.
 
     Notes
     -----
-    By central differences with a step of 1e-5. Outputs of four axes and more are maps, and change as pictures do, in shares of their side;
-    where a layer flattened a map, it is read as one still; others have no place, and should not change. A group axis of a cyclic or dihedral group (the last
-    fibre that a layer named) turns along under ``turned``: its matrices are those of multiples of 360°/n, and between them the one generator
-    is taken whose powers they are, from -180° to 180°; a sign that changes with each step has none, and is left alone.
+    By central differences with a step of 1e-5. Outputs of four axes or more are maps, and so are those in which a layer has flattened
+    one; others have no place, and should not change. Maps change in shares of their side, which is right after padding and strides; where
+    an unpadded layer has cut the edge off, a turn or a shear still is what it was, a shift or a tilt is not. What lies outside of pictures and maps is taken
+    to be their mean along the edge. Outputs that are not in floating point have no row.
+
+    A group axis turns along under ``turned``, where it is an axis of its own and the last fibre that a layer named is one of a cyclic or dihedral group. The fibre's matrices are those of
+    multiples of 360°/n; between them the generator is taken whose powers they are. What changes its sign with each step of 360°/n has none, and
+    is left alone.
 
     Errors add up from layer to layer, and may cancel: a row says what has gone wrong so far, not what its layer did. A pointwise
     nonlinearity errs, for between the pixels what was read off first and bent then is not what was bent first.
 
     Examples
     --------
-    Squares of sums that a blur has smoothed change hardly when the picture turns; a ramp makes them.
-
-    >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
-    <torch...>
-    >>> x = torch.rand(1, 1, 9, 9, dtype=torch.float64)
-    >>> rows = lie_derivatives(nn.Sequential(nn.Flatten(), nn.Linear(81, 1).double()), x, turned).rows
-    >>> [(row.reading, row.error > 0.001) for row in rows]
-    [('map, flattened', False), ('no place', True)]
+    >>> x = torch.rand(1, 1, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    >>> corner = nn.Conv2d(1, 1, 9, bias=False).double()  # one number for the picture, wherever its ink is
+    >>> rows = lie_derivatives(nn.Sequential(nn.Identity(), corner, nn.Flatten()), x, turned).rows
+    >>> [(row.layer, row.error > 0.001) for row in rows]
+    [('Identity', False), ('Conv2d', True), ('Flatten', True)]
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: got {type(model).__name__}; give an nn.Module, which can be listened to")
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"x: got {type(x).__name__}; give a tensor of pictures")
     if x.dtype != torch.float64 or x.ndim != 4:
         raise ValueError(
             f"x: got {x.dtype}, {tuple(x.shape)}; give float64 pictures (n, channels, height, width)"
         )
-    change_out = change if change_out is None else change_out
+    weights = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    if weights and torch.float64 not in weights:
+        raise ValueError(f"model: its weights are {weights[0]}; convert it by model.double()")
+    places = change_out is None
+    move = _about_the_edge(change) if places else change
+    if move(x, 0.0).shape != x.shape or not torch.allclose(move(x, 0.0), x, atol=1e-9):
+        raise ValueError("change: with amount 0 it must leave pictures, and their shape, as they are")
     with torch.random.fork_rng(devices=[]):
-        plain = calls(model, x)
-        ahead, back = (calls(model, change(x, amount)) for amount in (STEP, -STEP))
-    rows, before, fibre = [], None, None
+        plain, again = (calls(model, x.clone()) for _ in range(2))  # for a layer may work in place
+        ahead, back = (calls(model, move(x, amount)) for amount in (STEP, -STEP))
+    move_out = move if places else change_out
+    rows, before, fibre = [], x.shape, None
     for key, call in plain.items():
         y, fibre = call.output, call.fibre or fibre
-        if not call.shown or any(key not in run or run[key].output.shape != y.shape for run in (ahead, back)):
+        others = [run[key].output for run in (again, ahead, back) if key in run]
+        if not call.shown or not y.is_floating_point() or [y.shape] * 3 != [other.shape for other in others]:
             continue
-        reading, unfold = "no place", None
+        if not torch.equal(others[0], y):
+            raise ValueError(f"model: {call.name} gives other numbers for the same input; it draws some")
+        reading, maps = "no place", None
         if y.ndim > 3:
-            reading, unfold, before = "map", lambda t: t, y.shape
-        elif before is not None and y.shape == (before[0], math.prod(before[1:])):
-            reading, unfold = "map, flattened", lambda t, shape=before: t.view(shape)
+            reading, maps, before = "map", y, y.shape
+        elif y.ndim == 2 and len(y) == before[0] and y[0].numel() == math.prod(before[1:]):
+            reading, maps = "map, flattened", y.view(before)
         wanted = torch.zeros_like(y)
-        if unfold is not None:
-            maps = unfold(y)
-            maps = maps - _at_the_edge(
-                maps
-            )  # so that a constant is left alone, and not turned out of the frame
-            wanted = (change_out(maps, STEP) - change_out(maps, -STEP)) / (2 * STEP)
-            if change_out is turned and fibre is not None and maps.shape[2:-2] == (fibre.size,):
+        if maps is not None:
+            wanted = (move_out(maps, STEP) - move_out(maps, -STEP)) / (2 * STEP)
+            if change is turned and places and fibre is not None and maps.shape[2:-2] == (fibre.size,):
                 reading += f", {fibre.name} fibre"
-                wanted = wanted + torch.einsum("fg,ncghw->ncfhw", _per_degree(fibre).to(y), unfold(y))
-            wanted = wanted.reshape(y.shape)
-        error = (ahead[key].output - back[key].output) / (2 * STEP) - wanted
+                wanted = wanted + torch.einsum("fg,ncghw->ncfhw", _per_degree(fibre).to(maps), maps)
+        error = (others[1] - others[2]) / (2 * STEP) - wanted.reshape(y.shape)
         size = torch.linalg.vector_norm(y)
-        rows.append(
-            LieRow(
-                call.name, call.kind, tuple(y.shape), reading, float(torch.linalg.vector_norm(error) / size)
-            )
-        )
+        relative = float(torch.linalg.vector_norm(error) / size) if size > 0 else math.nan
+        rows.append(LieRow(call.name, call.kind, tuple(y.shape), reading, relative))
     return LieDerivatives(tuple(rows), getattr(change, "__name__", "the change"))
 
 
-def _at_the_edge(maps: torch.Tensor) -> torch.Tensor:
-    """Return the mean of each map along its edge."""
-    inner = maps[..., 1:-1, 1:-1]
-    numbers = maps.shape[-2] * maps.shape[-1] - inner.shape[-2] * inner.shape[-1]
-    return ((maps.sum((-2, -1)) - inner.sum((-2, -1))) / numbers)[..., None, None]
+def _about_the_edge(change: Callable) -> Callable:
+    """Return a change that takes each map to go on beyond its edge as it is along it, in the mean."""
+
+    def move(maps: torch.Tensor, amount: float) -> torch.Tensor:
+        inner = maps[..., 1:-1, 1:-1]
+        along = maps.shape[-2] * maps.shape[-1] - inner.shape[-2] * inner.shape[-1]
+        edge = ((maps.sum((-2, -1)) - inner.sum((-2, -1))) / along)[..., None, None]
+        return change(maps - edge, amount) + edge
+
+    return move
 
 
 def _per_degree(fibre: Representation) -> torch.Tensor:
-    """Return the generator A of the turns of a fibre, of shape (F, F): exp(A · 360/n) is the matrix of the n-th of a turn."""
-    turn = fibre.matrices[fibre.group.generators[0]]
-    values, vectors = np.linalg.eig(turn)  # normal, for the matrix is orthogonal
-    angles = np.angle(values)
-    angles[np.isclose(np.abs(angles), np.pi)] = 0
-    generator = (vectors * (1j * angles)) @ np.linalg.inv(vectors)
+    """Return the generator A of the turns of a fibre, of shape (F, F).
+
+    exp(A · 360/n) is the matrix of the n-th of a turn, but for the part that changes its sign, which stays: there A is 0, for the real
+    part of ±πi times a projection is.
+    """
+    values, vectors = np.linalg.eig(fibre.matrices[fibre.group.generators[0]])
+    generator = (vectors * (1j * np.angle(values))) @ np.linalg.inv(vectors)
     return torch.from_numpy(generator.real.copy()) * (fibre.group.degree / 360)

@@ -1,14 +1,18 @@
 """A two-sample test: does a change of the data show? If it does, the symmetry is not the data's."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 LEAST = 20  # examples: with fewer no classifier learns, and no interval says anything
 
 
-class TwoSampleTest(NamedTuple):
+@dataclass(frozen=True)
+class TwoSampleTest:
     """How well a classifier tells changed examples from untouched ones, on examples that it has not seen.
 
     Attributes
@@ -16,7 +20,8 @@ class TwoSampleTest(NamedTuple):
     accuracy : float
         Share of the judged examples that it told right; a coin has .5.
     low, high : float
-        Exact (Clopper-Pearson) 95 % interval, over examples that might have been judged; not over classifiers or halves.
+        Ends of the exact (Clopper-Pearson) 95 % interval, over examples that might have been judged; not over classifiers or ways of
+        dealing.
     p_value : float
         How often a coin would do as well or better.
     judged : int
@@ -44,13 +49,14 @@ def two_sample_test(
     Parameters
     ----------
     x : tensor of shape (n, …)
-        Examples; n is at least 20. What is left over when n is divided by four is not used.
+        Examples that do not depend on each other: of two copies of one, one could be learned from and the other judged. n is at least
+        20; what is left over when n is divided by four is not used.
     change : callable
         ``change(examples)`` gives as many, of the same shape: moved by random elements of a group, or otherwise. What it draws comes from
         its own generator.
     classifier : scikit-learn classifier, optional
-        Learns from flattened examples by ``fit``, and tells by ``predict``; by default logistic regression on standardised numbers.
-        Give the strongest that you have.
+        A copy of it learns from flattened examples by ``fit``, and tells by ``predict``; by default logistic regression on
+        standardised numbers. Give the strongest that you have.
     seed : int
         Of the dealing.
 
@@ -60,8 +66,11 @@ def two_sample_test(
 
     Raises
     ------
+    TypeError
+        If x or what the change gives is no tensor of real numbers.
     ValueError
-        If there are fewer than 20 examples, they are not finite, or the change gives another shape.
+        If there are fewer than 20 examples, they are not finite, the change gives another shape, or the classifier predicts something else
+        than the labels 0 and 1.
 
     Notes
     -----
@@ -78,30 +87,42 @@ def two_sample_test(
     >>> two_sample_test(torch.sigmoid(x), torch.neg).accuracy
     1.0
     """
-    from scipy.stats import binomtest  # both take long to import, and an audit needs neither
+    from scipy.stats import binomtest  # these take long to import, and an audit needs none
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if len(x) < LEAST:
-        raise ValueError(f"x: got {len(x)} examples; give at least {LEAST}")
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)).to(x.device)
+    if not isinstance(x, torch.Tensor) or x.is_complex():
+        raise TypeError(f"x: got {getattr(x, 'dtype', type(x).__name__)}; give a tensor of real numbers")
+    if x.ndim == 0 or len(x) < LEAST:
+        raise ValueError(f"x: got {len(x) if x.ndim else 0} examples; give at least {LEAST}")
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(int(seed))).to(x.device)
     parts = [x[rows] for rows in order[: len(x) // 4 * 4].chunk(4)]
     for i in (1, 3):
         changed = change(parts[i])
+        if not isinstance(changed, torch.Tensor) or changed.is_complex():
+            raise TypeError(f"change: made {type(changed).__name__}; give a tensor of real numbers")
         if changed.shape != parts[i].shape:
             raise ValueError(
                 f"change: made {tuple(changed.shape)} of {tuple(parts[i].shape)}; give as many examples of the same shape"
             )
         parts[i] = changed
-    flat = [part.detach().cpu().flatten(1).double() for part in parts]
+    flat = [part.detach().cpu().reshape(len(part), -1).double() for part in parts]
     if not all(part.isfinite().all() for part in flat):
         raise ValueError("x: is not finite, as it is or changed")
-    label = torch.cat([torch.zeros(len(flat[0])), torch.ones(len(flat[0]))]).numpy()
+    label = np.repeat([0, 1], len(flat[0]))
     learn, judge = torch.cat(flat[:2]).numpy(), torch.cat(flat[2:]).numpy()
-    if classifier is None:
-        classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    told = int((classifier.fit(learn, label).predict(judge) == label).sum())
-    found = binomtest(told, len(label), alternative="greater")
+    made = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    classifier = made if classifier is None else deepcopy(classifier)
+    classifier.fit(learn, label)
+    said = np.asarray(classifier.predict(judge))
+    if said.shape != label.shape or not np.isin(said, (0, 1)).all():
+        raise ValueError(
+            f"classifier: predicts {said.ravel()[:3]} of shape {said.shape}; give one that predicts 0 or 1 for each"
+        )
+    told = int((said == label).sum())
     interval = binomtest(told, len(label)).proportion_ci(0.95)
-    return TwoSampleTest(told / len(label), interval.low, interval.high, float(found.pvalue), len(label))
+    better = binomtest(told, len(label), alternative="greater").pvalue
+    return TwoSampleTest(
+        told / len(label), float(interval.low), float(interval.high), float(better), len(label)
+    )

@@ -12,10 +12,12 @@ from gdl_utils.figures.diagrams import (
 from gdl_utils.figures.logos import information, logo
 from gdl_utils.figures.player import Player, pixels, polygon, segment, text
 from gdl_utils.figures.style import ROLES, use_book_style
+from gdl_utils.figures.tables import as_table
 
 __all__ = [
     "ROLES",
     "Player",
+    "as_table",
     "audit_chart",
     "cayley_table",
     "commuting_diagram",

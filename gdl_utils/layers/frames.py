@@ -6,7 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from gdl_utils.pictures import turned
+from gdl_utils._checks import check_positive, check_real
+from gdl_utils.pictures import turned_unchecked
+
+ROUNDING = 100  # times a type's own: a moment that is smaller has no direction
 
 
 class frame_averaged(nn.Module):  # it reads as a word of the model: frame_averaged(model, orders=(1, 2, 3))
@@ -20,7 +23,8 @@ class frame_averaged(nn.Module):  # it reads as a word of the model: frame_avera
       and the answer with it, however smooth the model is.
     - ``(2,)``, two angles, along the longer axis: *frame averaging* (Puny et al. 2022). It jumps as well, elsewhere.
     - ``(1, 2, 3)``, six angles: a *weighted frame* (Dym et al. 2024). Where one angle jumps its weight is 0, so the answer is continuous,
-      except where all moments vanish, as for an empty picture or a round spot in the middle.
+      except where all moments vanish, as for an empty picture or one that quarter-turns leave alone. There, and for orders ``(1,)`` or ``(2,)`` already
+      where *their* moment vanishes, the picture has no direction of its own: it is taken as it lies, and the answer is not invariant.
 
     The group is that of all turns of the plane; on pixels the answer is invariant to quarter-turns of a square up to rounding, and to
     others up to what turning by ``pictures.turned`` makes up. The model is trained as it is used, through the pictures turned back.
@@ -57,35 +61,40 @@ class frame_averaged(nn.Module):  # it reads as a word of the model: frame_avera
 
     def __init__(self, model: nn.Module, orders: Sequence[int] = (1, 2, 3)):
         super().__init__()
-        orders = tuple(orders)
-        if not orders or len(set(orders)) < len(orders) or any(int(m) != m or m < 1 for m in orders):
-            raise ValueError(f"orders: got {orders}; give different positive integers, at least one")
+        if not isinstance(orders, Sequence):
+            raise TypeError(f"orders: got {orders!r}; give several, such as (1, 2, 3)")
+        orders = tuple(check_positive("orders", m) for m in orders)
+        if not orders or len(set(orders)) < len(orders):
+            raise ValueError(f"orders: got {orders}; give different ones, at least one")
         self.model, self.orders = model, orders
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Answer for pictures (n, channels, height, width)."""
+        check_real(x)
         if x.ndim != 4:
             raise ValueError(f"x: got shape {tuple(x.shape)}; give (n, channels, height, width)")
         angles, weights = self.frame(x)
         poses = angles.shape[1]
-        back = turned(x.repeat_interleave(poses, 0), -angles.flatten())
+        back = turned_unchecked(x.repeat_interleave(poses, 0), -angles.flatten())
         answers = self.model(back).unflatten(0, (len(x), poses))
         return (answers * weights.view(*weights.shape, *[1] * (answers.ndim - 2))).sum(1)
 
     def frame(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return angles in degrees and weights that add to 1, each of shape (n, poses), for pictures (n, channels, height, width)."""
         height, width = x.shape[-2:]
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         centred = lambda sides: torch.arange(sides, dtype=x.dtype, device=x.device) - (sides - 1) / 2
         up, right = torch.meshgrid(-centred(height), centred(width), indexing="ij")
         ink, angle, cubed = x.sum(1), torch.atan2(up, right), (up.square() + right.square()) ** 1.5
+        size = (ink.abs() * cubed).sum((1, 2)).detach()
+        cubed = ink * cubed / torch.where(size > 0, size, torch.ones_like(size))[:, None, None]
         angles, weights = [], []
         for m in self.orders:
-            real = (ink * cubed * (m * angle).cos()).sum((1, 2))
-            imaginary = (ink * cubed * (m * angle).sin()).sum((1, 2))
-            some = (real != 0) | (imaginary != 0)
-            real = torch.where(
-                some, real, torch.ones_like(real)
-            )  # no direction, no gradient: rather than NaN
+            real = (cubed * (m * angle).cos()).sum((1, 2))
+            imaginary = (cubed * (m * angle).sin()).sum((1, 2))
+            some = real.abs() + imaginary.abs() > ROUNDING * torch.finfo(x.dtype).eps
+            real = torch.where(some, real, torch.ones_like(real))  # no direction, no gradient
+            imaginary = torch.where(some, imaginary, torch.zeros_like(real))
             first = torch.atan2(imaginary, real) / m
             angles += [(first + 2 * math.pi * k / m) * (180 / math.pi) for k in range(m)]
             weights += [torch.hypot(real, imaginary) * some / m] * m
