@@ -14,8 +14,10 @@ import adrenal
 import any_angle
 import binding
 import error_against_time
+import exchange_rate
 import four_cubes
 import four_parts
+import is_it_moved
 import kept_symmetries
 import mirror_patches
 import numpy as np
@@ -30,9 +32,10 @@ from runner import Results, run_all
 
 from gdl_utils.data import one_hot
 from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid
-from gdl_utils.equivariance import equivariance_errors
+from gdl_utils.equivariance import equivariance_errors, relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral, prismatic
 from gdl_utils.layers import averaged
+from gdl_utils.signals import SignalSpace
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 STEPS = 80  # of one batch of 20
@@ -1041,3 +1044,151 @@ def test_how_far_scores_move_is_measured_by_how_much_cases_differ(glands, monkey
     moved = [0, *[apart] * 11, *[-apart] * 12, apart / 2, torch.arange(12.0) % 2 * apart]
     assert adrenal.moves(read) == {"24 turns": 1, "15°": 0.5, "30°": pytest.approx(0.5**0.5, abs=1e-3)}
     assert adrenal.moves(lambda some: torch.zeros(len(some))) == {"24 turns": None, "15°": None, "30°": None}
+
+
+@pytest.fixture
+def noise_of_mnist(monkeypatch):
+    """Noise beside the middle in the place of MNIST, and few sizes, seeds and steps."""
+    images = torch.zeros(200, 28, 28)
+    images[:, 4:18, 8:22] = torch.rand(200, 14, 14, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(exchange_rate, "mnist", lambda: (images, torch.arange(200) % 10))
+    small = {
+        "SIZES": (20, 30, 40),
+        "SEEDS": 2,
+        "SPLIT": (40, 20, 100),
+        "STEPS": 2,
+        "BATCH": 20,
+        "RATES": (0.01,),
+    }
+    small |= {"TUNING": {"examples": 20, "seed": 100}, "AT": (30,), "DRAWS": 20}
+    small |= {"PLATEAU": {"arms": ("plain", "p4"), "examples": (20,), "seed": 0}}
+    for name, value in small.items():
+        monkeypatch.setattr(exchange_rate, name, value)
+    caches = exchange_rate.digits, exchange_rate.prepared
+    [cached.cache_clear() for cached in caches]
+    yield images
+    [cached.cache_clear() for cached in caches]
+
+
+def test_the_networks_of_the_exchange_rate_are_of_one_size_and_exact_or_not_as_they_say(rng):
+    counts, exact = [], {}
+    upright = torch.rand(3, 1, 28, 28, generator=rng, dtype=torch.float64)
+    turned = torch.rot90(upright, 1, (-2, -1))
+    for name, (kernel, widths, how, _) in exchange_rate.arms().items():
+        torch.manual_seed(0)
+        model = exchange_rate.Posed(kernel, widths).double().eval()
+        counts.append(sum(p.numel() for p in model.parameters()))
+        y, moved = (model(exchange_rate.poses(x, how)) for x in (upright, turned))
+        exact[name] = relative_error(moved, y) < 1e-12
+    assert max(counts) < 1.03 * min(counts)
+    theirs = {"averaged", "aligned", "aligned, two poses", "p4", "p4, augmented", "C8"}
+    assert {name for name, holds in exact.items() if holds} == theirs
+
+
+def test_the_average_over_poses_is_that_of_the_wrapper(rng):
+    x = torch.rand(2, 1, 28, 28, generator=rng, dtype=torch.float64)
+    model = exchange_rate.Posed(square_grid(5), (8, 14, 16)).double().eval()
+    plain = lambda pictures: model(exchange_rate.smaller(pictures))
+    wrapped = averaged(plain, SignalSpace(square_grid(28, cyclic(4))))
+    of_poses = model(exchange_rate.poses(x, "turns"))
+    assert relative_error(of_poses, wrapped(x)) < 1e-12 < 1e-3 < relative_error(plain(x), of_poses)
+
+
+def test_the_wrong_group_of_the_exchange_rate_is_none_of_the_squares():
+    wrong, right = exchange_rate.wrong_group(), square_grid(5, dihedral(4))
+    assert len({tuple(row) for row in wrong.permutation}) == 4
+    assert not {tuple(row) for row in wrong.permutation[1:]} & {tuple(row) for row in right.permutation}
+    moved = lambda domain: sorted((domain.permutation[1] == np.arange(25)).nonzero()[0])
+    assert moved(wrong) == moved(square_grid(5, cyclic(4))) == [12]  # the centre alone stays
+
+
+def test_digits_of_the_exchange_rate_lie_in_the_middle_and_in_one_set(noise_of_mnist):
+    place = torch.arange(28) - 13.5
+    beside = lambda x: float(((x.sum(-2) * place).sum(-1) / x.sum((-2, -1))).abs().mean())
+    assert beside(exchange_rate.digits()[0]) < 0.05 < 0.5 < beside(noise_of_mnist)
+    parts, upright = exchange_rate.prepared(0)
+    assert [len(x) for x, _ in parts] == [40, 20, 100] and len(upright) == 40
+    flat = torch.cat([x for x, _ in parts]).flatten(1)
+    apart = torch.cdist(flat, flat) + torch.eye(len(flat)) * 1e3
+    assert apart.min() > 1e-3
+
+
+def test_an_exchange_rate_is_what_two_lines_say():
+    sizes = np.array(exchange_rate.SIZES)[:, None]
+    table = {"plain": 2 * sizes**-0.5 * np.ones(5), "p4": 2 * (4 * sizes) ** -0.5 * np.ones(5)}
+    table["steeper"] = 2 * sizes**-0.7 * np.ones(5)
+    fits = exchange_rate.lines(table)
+    assert fits["p4"] == pytest.approx((0.5, 1.0)) and fits["steeper"][0] == pytest.approx(0.7)
+    assert [exchange_rate.rate(fits, "p4", n) for n in (200, 1600)] == pytest.approx([4, 4])
+    assert exchange_rate.rate(fits, "plain", 200) == pytest.approx(1)
+    assert exchange_rate.rate(fits, "steeper", 400) == pytest.approx(400**0.4)
+
+
+def test_the_interval_of_an_exchange_rate_is_over_sizes_and_seeds():
+    random = np.random.default_rng(0)
+    sizes, covered, widths = np.array(exchange_rate.SIZES)[:, None], 0, []
+    for _ in range(40):
+        noise = np.exp(0.1 * random.normal(size=(2, 8, 5)))
+        table = {"plain": 2 * sizes**-0.5 * noise[0], "p4": (sizes**-0.5) * noise[1]}
+        drawn = exchange_rate.bootstrap(table, draws=100)
+        low, high = exchange_rate.interval([exchange_rate.rate(f, "p4", 566) for f in drawn])
+        covered, widths = covered + (low <= 4 <= high), [*widths, high - low]
+    assert covered >= 32 and 0.1 < np.mean(widths) < 2
+    again = exchange_rate.bootstrap(table, draws=3)
+    assert again == exchange_rate.bootstrap(table, draws=3) != exchange_rate.bootstrap(table, draws=3, seed=1)
+
+
+def test_the_exchange_rate_runs_from_start_to_end_and_only_once(
+    tmp_path, monkeypatch, capsys, noise_of_mnist
+):
+    some = {
+        arm: exchange_rate.arms()[arm]
+        for arm in ("plain", "augmented", "augmented, longer", "averaged", "p4", "C8")
+    }
+    monkeypatch.setattr(exchange_rate, "arms", lambda: some)
+    out = tmp_path / "out.json"
+    monkeypatch.setattr(sys, "argv", [exchange_rate.__file__, "--out", str(out)])
+    exchange_rate.main()
+    first = out.read_text(encoding="utf-8")
+    made = json.loads(first)["records"]
+    assert len(made) == 5 + 3 * 2 * 6 + 2  # tuned, but the longer one; sizes, seeds and arms; twice the steps
+    steps = {r["arm"]: r["steps"] for r in made if r["seed"] == 1 and r["examples"] == 20}
+    assert steps["augmented, longer"] == 4 * steps["augmented"] == 4 * steps["plain"]
+    assert {r["arm"] for r in made if "averaged at test" in r} == {"augmented", "augmented, longer"}
+    exchange_rate.main()
+    assert out.read_text(encoding="utf-8") == first
+    table = exchange_rate.error_table(made)
+    assert list(table)[1:4] == ["augmented", "augmented, averaged at test", "augmented, longer"]
+    assert all(errors.shape == (3, 2) for errors in table.values())
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--analyse"])
+    exchange_rate.main()
+    assert "p4 ÷ averaged at 30" in capsys.readouterr().out
+
+
+def test_words_of_letters_are_counted():
+    found = is_it_moved.words(one_hot(["ACACACGT", "ACNACACA"]).flatten(1).numpy())
+    assert found.shape == (2, 4**is_it_moved.WORD)
+    assert sorted(found[0][found[0] > 0]) == [1, 1, 1, 2] and found[1].sum() == 2  # windows without an N
+
+
+def test_whether_it_was_moved_is_told_and_written(tmp_path, monkeypatch):
+    images = torch.rand(200, 28, 28, generator=torch.Generator().manual_seed(0))
+    images[:, :, 14:] = 0
+    strands = ["ACGTACGTAC", "TTTTGGGGCC"] * 30
+    glands = torch.zeros(40, 1, 28, 28, 28)
+    glands[:, :, :9] = torch.rand(40, 1, 9, 28, 28, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(is_it_moved, "adrenal", lambda split: (glands, None))
+    monkeypatch.setattr(is_it_moved, "binding_sites", lambda name: strands)
+    monkeypatch.setattr(is_it_moved, "clip_sites", lambda: (strands, torch.ones(60)))
+    monkeypatch.setattr(is_it_moved, "mnist", lambda: (images, None))
+    monkeypatch.setattr(exchange_rate, "digits", lambda: (images[:, None].roll(7, -1), None))
+    monkeypatch.setattr(is_it_moved, "SEEDS", 1)
+    is_it_moved.examples.cache_clear()
+    monkeypatch.setattr(sys, "argv", [is_it_moved.__file__, "--out", str(tmp_path / "out.json")])
+    is_it_moved.main()
+    found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["records"]
+    told = {(r["data"], r["change"]): r["accuracy"] for r in found[:-1]}
+    assert told["digits", "turned by quarters"] > 0.9 > 0.6 > told["digits", "turned before"]
+    assert told["glands", "turned as a cube"] > 0.7 and len(told) == 13
+    assert found[-1]["as it is"] > 0.9 > found[-1]["centred"]
+    is_it_moved.examples.cache_clear()
