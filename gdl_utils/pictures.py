@@ -291,15 +291,16 @@ def _seen(images: torch.Tensor, *matrix: tuple[torch.Tensor, ...]) -> torch.Tens
     x, y, depth = (a[:, None, None] * x + b[:, None, None] * y + c[:, None, None] for a, b, c in matrix)
     column = x / depth * (longer / 2) + (width - 1) / 2
     row = y / depth * (longer / 2) + (height - 1) / 2
-    flat = nn.functional.pad(images.reshape(n, -1, height, width).to(type), (EMPTY,) * 4)
+    channels = math.prod(images.shape[1:-2])  # not -1, for n may be 0
+    flat = nn.functional.pad(images.reshape(n, channels, height, width).to(type), (EMPTY,) * 4)
     first_row, rows = _taps(row, height)
     first_column, columns = _taps(column, width)
-    start = (first_row * flat.shape[3] + first_column).view(n, 1, -1).expand(-1, flat.shape[1], -1)
+    start = (first_row * flat.shape[3] + first_column).flatten(1)[:, None].expand(-1, channels, -1)
     flat, read = flat.flatten(2), 0
     for i, of_row in enumerate(rows):
         for j, of_column in enumerate(columns):
             value = flat.gather(2, start + (i * (width + 2 * EMPTY) + j))
-            read = read + value * (of_row * of_column).view(n, 1, -1)
+            read = read + value * (of_row * of_column).flatten(1)[:, None]
     return read.view(images.shape).to(images.dtype)
 
 

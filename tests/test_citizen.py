@@ -28,6 +28,7 @@ from gdl_utils.layers import (
     SetAttention,
     SetLinear,
     averaged,
+    frame_averaged,
     spatial,
 )
 from gdl_utils.signals import SignalSpace, complement, regular
@@ -71,6 +72,10 @@ MODELS = {
     "graphs": (OnGraph, (3, 2)),
     "averaged": (
         lambda: averaged(nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), square_grid(6, C4)),
+        (2, 1, 6, 6),
+    ),
+    "framed": (
+        lambda: frame_averaged(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), GlobalPool(2), nn.Linear(4, 3))),
         (2, 1, 6, 6),
     ),
     "polyphase": (lambda: nn.Sequential(PolyphasePool(), BlurPool()), (2, 1, 8, 8)),

@@ -273,12 +273,66 @@ def test_an_input_is_not_written_to_whatever_the_model_does():
 
 
 def test_what_is_refused():
-    for wrong in ((), (0,), (-1,), (1, 1), (1.5,), (2, 1, 2)):
-        with pytest.raises(ValueError, match=r"orders: got .*; give different positive integers, at least"):
+    for wrong in ((), (1, 1), (2, 1, 2)):
+        with pytest.raises(ValueError, match=r"orders: got \(.*\); give different ones, at least one"):
+            frame_averaged(network(), wrong)
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match=rf"orders: got {wrong}; give a whole number from 1 upwards"):
+            frame_averaged(network(), (2, wrong))
+    for wrong in ((1.0, 2.0), (1.5,), (True,), "12"):
+        with pytest.raises(TypeError, match=rf"orders: got {wrong[0]!r}; give a whole number"):
+            frame_averaged(network(), wrong)
+    for wrong in (3, None, {1, 2}):
+        with pytest.raises(TypeError, match=rf"orders: got {wrong}; give several, such as \(1, 2, 3\)"):
             frame_averaged(network(), wrong)
     assert frame_averaged(network(), [2, 1]).orders == (2, 1)
     for wrong in (pictures()[0], pictures()[:, None], torch.zeros(7)):
         with pytest.raises(ValueError, match=r"x: got shape .*; give \(n, channels, height, width\)"):
             frame_averaged(network())(wrong)
-    with pytest.raises(TypeError, match=r"got torch.int64; give a tensor in floating point"):
+    with pytest.raises(TypeError, match=r"x: got torch.int64; give real numbers, in a floating type"):
         frame_averaged(network())(pictures().long())
+
+
+@orders
+def test_a_batch_of_none_has_no_answers(orders):
+    model = frame_averaged(network(), orders)
+    x = pictures(0).requires_grad_()
+    assert model(x).shape == (0, 3) and model(pictures(1)).shape == (1, 3)
+    model(x).sum().backward()
+    assert x.grad.shape == x.shape and not any(p.grad.any() for p in model.parameters())
+
+
+@orders
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e20])
+def test_ink_of_any_size_gives_the_same_angles_and_finite_gradients(orders, scale):
+    plain, linear = pictures().float(), nn.Sequential(nn.Flatten(), nn.Linear(49, 2))
+    x, model = (scale * plain).requires_grad_(), frame_averaged(linear, orders)
+    for got, expected in zip(model.frame(x), model.frame(plain), strict=True):
+        assert relative_error(got, expected) <= 1e-5
+    model(x).sum().backward()
+    assert x.grad.isfinite().all() and x.grad.any()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("orders", [(1,), (2,), (1, 2, 3), (3, 1), (5, 2)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_a_picture_without_direction_is_taken_as_it_lies(orders, dtype):
+    """What quarter-turns leave alone has rounding for a moment, and rounding points nowhere."""
+    some = pictures(1, side=6)
+    x = sum(some.rot90(k, (2, 3)) for k in range(4)) / 4
+    frame = frame_averaged(nn.Identity(), orders).frame
+    starts = [sum(orders[:i]) for i in range(len(orders))]
+    angles, weights = frame(x.to(dtype))
+    assert not angles[0, starts].any() and (weights.sum(1) - 1).abs() <= 1e-6
+    alike = torch.tensor([1 / sum(orders)] * sum(orders)).to(weights)
+    assert (weights - alike).abs().max() <= 1e-6
+    angles, weights = frame((x + 0.01 * some).to(dtype))  # the control
+    assert angles[0, starts].all()
+    assert len(orders) == 1 or (weights - alike).abs().max() > 1e-3
+
+
+def test_autocast_leaves_quarter_turns_exact():
+    model, x = frame_averaged(nn.Flatten()), pictures().float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert relative_error(model(x.rot90(1, (2, 3))), model(x)) <= 1e-5
+        assert relative_error(model.model(x.rot90(1, (2, 3))), model(x)) > 0.1

@@ -331,3 +331,43 @@ def test_a_tilt_of_1_and_pictures_without_three_colours_are_refused():
     for wrong in (x[:, :1], x[:, 0], x[:, :, None], pictures(2, 4, 3, 3)):
         with pytest.raises(ValueError, match=r"images: got shape .*; colours need \(n, 3, height, width\)"):
             recoloured(wrong, 30)
+
+
+def test_autocast_takes_nothing_from_quarter_turns():
+    x = pictures(2, 3, 28, 28, dtype=torch.float32)
+    for kind in (torch.bfloat16, torch.float16):
+        with torch.autocast("cpu", dtype=kind):
+            made = turned(x, 90)
+            assert (x[0, 0] @ x[0, 0]).dtype == kind  # the control: it is on
+        assert made.dtype == torch.float32 and relative_error(made, x.rot90(1, (2, 3))) <= 1e-6
+
+
+def torch_turned(images, degrees):
+    """What torch's own bicubic makes of it, with a = -3/4."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    back = torch.tensor([[[cos, -sin, 0], [sin, cos, 0]]], dtype=images.dtype)
+    grid = torch.nn.functional.affine_grid(back, (1, 1, *images.shape[-2:]), align_corners=False)
+    return torch.nn.functional.grid_sample(images[None], grid, mode="bicubic", align_corners=False)[0]
+
+
+def test_the_tangent_of_a_turn_is_what_a_spot_does_that_is_drawn_turned():
+    step, place, spots = 1e-3, 6 + 3j, {}
+    for amount in (-step, 0, step):
+        spots[amount] = spot(4, place * cmath.exp(1j * math.radians(amount)))
+    drawn = (spots[step] - spots[-step]) / (2 * step)
+    slope = lambda change: (change(spots[0], step) - change(spots[0], -step)) / (2 * step)
+    assert relative_error(slope(turned), drawn) < 0.03 and relative_error(-slope(turned), drawn) > 1
+    assert relative_error(slope(torch_turned), drawn) > 0.4  # the control
+    none, one = torch.zeros(1).double(), torch.ones(1).double()
+    _, tangent = torch.autograd.functional.jvp(lambda amount: turned(spots[0], amount), none, one)
+    assert relative_error(tangent, slope(turned)) < 1e-3
+
+
+def test_a_million_quarter_turns_are_none_in_single_precision():
+    x = pictures(2, 1, 28, 28, dtype=torch.float32)
+    for degrees in (9e7, 90_000_000, torch.tensor(9e7), torch.full((2,), -9e7)):
+        assert relative_error(turned(x, degrees), x) <= 1e-6
+    assert relative_error(turned(x, 9e7 + 90), x.rot90(1, (2, 3))) <= 1e-6
+    assert relative_error(turned(x, 9e7 + 90), x) > 0.1
+    colours = pictures(2, 3, 4, 4, dtype=torch.float32)
+    assert relative_error(recoloured(colours, 120e6), colours.roll(int(1e6) % 3, 1)) <= 1e-6

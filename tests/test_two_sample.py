@@ -1,6 +1,7 @@
 """The two-sample test: a coin where the data have the symmetry, told where they do not, and no example seen twice."""
 
 import math
+from dataclasses import FrozenInstanceError, astuple
 
 import numpy as np
 import pytest
@@ -18,17 +19,20 @@ def normal(seed, n=200, features=4):
 
 
 class Keeps:
-    """Keeps all that it is given, and says what it was told to say."""
+    """Keeps all that a copy of it is given, and says what it was told to say."""
 
     def __init__(self, says=lambda x: np.zeros(len(x))):
-        self.says = says
+        self.says, self.fitted = says, False
+        self.note = lambda **what: self.__dict__.update(what)  # a copy of it writes here too
 
     def fit(self, x, y):
-        self.learnt, self.labels = x.copy(), y.copy()
+        self.fitted = True
+        self.note(learnt=x.copy(), labels=y.copy())
         return self
 
     def predict(self, x):
-        self.judged = x.copy()
+        assert self.fitted
+        self.note(judged=x.copy())
         return self.says(x)
 
 
@@ -119,8 +123,11 @@ def test_counts_interval_and_p_value_are_those_of_the_binomial(told):
     low = stats.beta.ppf(0.025, told, 51 - told) if told else 0.0
     high = stats.beta.ppf(0.975, told + 1, 50 - told) if told < 50 else 1.0
     as_well = sum(math.comb(50, k) for k in range(told, 51)) / 2**50
-    assert found == pytest.approx((told / 50, low, high, as_well, 50))
-    assert isinstance(found, TwoSampleTest) and [type(v) for v in found] == [float] * 4 + [int]
+    values = astuple(found)
+    assert values == pytest.approx((told / 50, low, high, as_well, 50))
+    assert isinstance(found, TwoSampleTest) and [type(v) for v in values] == [float] * 4 + [int]
+    with pytest.raises(FrozenInstanceError):
+        found.accuracy = 1.0
     wrong = two_sample_test(normal(0, 100), torch.neg, classifier=Keeps(lambda x: 1 - says))
     assert wrong.accuracy == pytest.approx(1 - told / 50) and wrong.low == pytest.approx(1 - high)
 
@@ -194,3 +201,58 @@ def test_what_is_refused():
     x[3, 2] = math.inf
     with pytest.raises(ValueError, match="x: is not finite"):
         two_sample_test(x, lambda part: part)
+
+
+def test_examples_may_be_single_numbers():
+    x = normal(0)[:, 0]
+    found = two_sample_test(x + 0.5, torch.neg)
+    assert found == two_sample_test((x + 0.5)[:, None], torch.neg) and found.low > 0.5
+    assert two_sample_test(x, torch.neg).low <= 0.5
+
+
+def test_the_classifier_that_is_given_is_not_fitted():
+    from sklearn.exceptions import NotFittedError
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.utils.validation import check_is_fitted
+
+    x, model, keeps = normal(0) + 1, LogisticRegression(C=0.5), Keeps()
+    found = two_sample_test(x, torch.neg, classifier=model)
+    assert found.low > 0.9
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+    check_is_fitted(model.fit([[0], [1]], [0, 1]))  # the control
+    assert two_sample_test(x, torch.neg, classifier=model) == found  # nor does it matter whether it was
+    assert model.coef_.shape == (1, 1)
+    two_sample_test(x, torch.neg, classifier=keeps)
+    assert not keeps.fitted and keeps.learnt.any()
+
+
+def test_what_is_no_tensor_of_real_numbers_is_refused():
+    x = normal(0, 40)
+    for wrong, came in ((x.numpy(), "float32"), (x.tolist(), "list"), (x.cfloat(), "torch.complex64")):
+        with pytest.raises(TypeError, match=f"x: got {came}; give a tensor of real numbers"):
+            two_sample_test(wrong, torch.neg)
+    for change in (lambda part: part.numpy(), lambda part: None, lambda part: part.cfloat()):
+        with pytest.raises(TypeError, match=r"change: made \w+; give a tensor of real numbers"):
+            two_sample_test(x, change)
+    with pytest.raises(ValueError, match="x: got 0 examples; give at least 20"):
+        two_sample_test(torch.tensor(1.0), torch.neg)
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        lambda x: np.full(len(x), 2), lambda x: np.full(len(x), 0.5), lambda x: np.zeros((len(x), 1)),
+        lambda x: np.zeros(len(x) - 1), lambda x: np.full(len(x), "0"), lambda x: np.full(len(x), math.nan),
+        lambda x: np.full((len(x), 2), 0.5),
+    ],
+    ids=["2", "a half", "a column", "one less", "words", "nan", "probabilities"],
+)  # fmt: skip
+def test_predictions_other_than_0_and_1_for_each_are_refused(says):
+    x = normal(0, 40)
+    with pytest.raises(
+        ValueError, match=r"classifier: predicts .* of shape .*; give one that predicts 0 or 1"
+    ):
+        two_sample_test(x, torch.neg, classifier=Keeps(says))
+    for right in (lambda x: [0] * len(x), lambda x: np.ones(len(x), bool)):
+        assert two_sample_test(x, torch.neg, classifier=Keeps(right)).accuracy == 0.5

@@ -85,8 +85,8 @@ def lie_derivatives(
 
     Notes
     -----
-    By central differences with a step of 1e-5. Outputs of four axes or more are maps, and so are those in which a layer has flattened
-    one; others have no place, and should not change. Maps change in shares of their side, which is right after padding and strides; where
+    By central differences with a step of 1e-5. Outputs of four axes or more are maps, and so are those with as many
+    numbers as the last one, flattened; others have no place, and should not change. Maps change in shares of their side, which is right after padding and strides; where
     an unpadded layer has cut the edge off, a turn or a shear still is what it was, a shift or a tilt is not. What lies outside of pictures and maps is taken
     to be their mean along the edge. Outputs that are not in floating point have no row.
 
@@ -99,7 +99,8 @@ def lie_derivatives(
 
     Examples
     --------
-    >>> x = torch.rand(1, 1, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    >>> _ = torch.manual_seed(0)
+    >>> x = torch.rand(1, 1, 9, 9, dtype=torch.float64)
     >>> corner = nn.Conv2d(1, 1, 9, bias=False).double()  # one number for the picture, wherever its ink is
     >>> rows = lie_derivatives(nn.Sequential(nn.Identity(), corner, nn.Flatten()), x, turned).rows
     >>> [(row.layer, row.error > 0.001) for row in rows]

@@ -41,7 +41,7 @@ class frame_averaged(nn.Module):  # it reads as a word of the model: frame_avera
     ValueError
         If there is no order, one is not positive, or one comes twice; in ``forward``, if the input has other than four axes.
     TypeError
-        In ``forward``, if it is not in floating point.
+        If the orders are no sequence of whole numbers; in ``forward``, if the input is not in floating point.
 
     Notes
     -----
