@@ -1,13 +1,15 @@
 """Is the symmetry in the data? Whether a classifier can tell examples that were moved from those that were not.
 
-Digits of scikit-learn, shapes of adrenal glands (``GDL_ADRENAL``), pieces of DNA around which TEAD4 binds and of RNA to which HNRNPC binds
-(``GDL_DNA`` names the folder). Half of them are moved, each by a random element of a group other than the identity, or all by the same one; half of both
-are to learn from, half to judge by (``two_sample_test``), for five ways of dealing them out. For pictures and volumes the classifier is a support vector machine
-with a Gaussian kernel on pixels; for strands logistic regression on how often each word of four letters occurs.
+Digits of scikit-learn, shapes of adrenal glands (``GDL_ADRENAL``), pieces of DNA around which TEAD4 binds and of RNA to which HNRNPC
+binds (``GDL_DNA`` names the folder). Half of them are moved, each by a random element of a group other than the identity, or all by the
+same one; half of both are to learn from, half to judge by (``two_sample_test``), for five ways of dealing them out. For pictures and
+volumes the classifier is a support vector machine with a Gaussian kernel on pixels; for strands logistic regression on how often each
+word of four letters occurs.
 
-"turned before" is the control: digits and glands that had all been moved at random before. "clearest angle": by what angle an image of MNIST is turned
-(``GDL_MNIST``), as told from the direction of its first moment about the middle of the frame: the length of the mean unit vector over 6,000 upright images of all digits, 1 where
-all have the same direction; as the images are, and shifted so that their centre of mass lies in the middle.
+"turned before" is the control: digits and glands that had all been moved at random before. "clearest angle": by what angle an image of
+MNIST is turned (``GDL_MNIST``), as told from the direction of its first moment about the middle of the frame: the length of the mean
+unit vector over 6,000 upright images of all digits, 1 where all have the same direction; as the images are, and shifted so that their
+centre of mass lies in the middle.
 
     python experiments/is_it_moved.py
 """

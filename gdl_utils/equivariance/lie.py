@@ -55,8 +55,8 @@ def lie_derivatives(
 ) -> LieDerivatives:
     """Measure ``|d/dt (f(T_t x) - T_t f(x))| / |f(x)|`` at t = 0 after every layer of a model.
 
-    An audit asks what a finite group does. This asks what the smallest turn, shift or shear does, of any angle and so of none that a grid
-    knows: the error per degree, by which all angles can be reached (Gruver et al. 2023).
+    An audit asks what a finite group does. This asks what the smallest turn, shift or shear does, of any angle and so of none that a
+    grid knows: the error per degree, by which all angles can be reached (Gruver et al. 2023).
 
     Parameters
     ----------
@@ -85,14 +85,14 @@ def lie_derivatives(
 
     Notes
     -----
-    By central differences with a step of 1e-5. Outputs of four axes or more are maps, and so are those with as many
-    numbers as the last one, flattened; others have no place, and should not change. Maps change in shares of their side, which is right after padding and strides; where
-    an unpadded layer has cut the edge off, a turn or a shear still is what it was, a shift or a tilt is not. What lies outside of pictures and maps is taken
-    to be their mean along the edge. Outputs that are not in floating point have no row.
+    By central differences with a step of 1e-5. Outputs of four axes or more are maps, and so are those with as many numbers as the last
+    one, flattened; others have no place, and should not change. Maps change in shares of their side, which is right after padding and
+    strides; where an unpadded layer has cut the edge off, a turn or a shear still is what it was, a shift or a tilt is not. What lies
+    outside of pictures and maps is taken to be their mean along the edge. Outputs that are not in floating point have no row.
 
-    A group axis turns along under ``turned``, where it is an axis of its own and the last fibre that a layer named is one of a cyclic or dihedral group. The fibre's matrices are those of
-    multiples of 360°/n; between them the generator is taken whose powers they are. What changes its sign with each step of 360°/n has none, and
-    is left alone.
+    A group axis turns along under ``turned``, where it is an axis of its own and the last fibre that a layer named is one of a cyclic
+    or dihedral group. The fibre's matrices are those of multiples of 360°/n; between them the generator is taken whose powers they are.
+    What changes its sign with each step of 360°/n has none, and is left alone.
 
     Errors add up from layer to layer, and may cancel: a row says what has gone wrong so far, not what its layer did. A pointwise
     nonlinearity errs, for between the pixels what was read off first and bent then is not what was bent first.

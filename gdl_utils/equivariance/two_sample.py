@@ -43,8 +43,8 @@ def two_sample_test(
     If the data have a symmetry, as many examples come one way as the other, and nobody can tell whether one was moved: the accuracy is
     that of a coin. A classifier that can tell proves that the data do not have it. One that cannot proves nothing, for another might.
 
-    The examples are dealt out at random into four equal parts: half of them are to learn from, half to be judged, and of each the half is
-    changed. So no example occurs twice, changed and untouched, and none is seen before it is judged.
+    The examples are dealt out at random into four equal parts: half of them are to learn from, half to be judged, and of each the half
+    is changed. So no example occurs twice, changed and untouched, and none is seen before it is judged.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def two_sample_test(
         Examples that do not depend on each other: of two copies of one, one could be learned from and the other judged. n is at least
         20; what is left over when n is divided by four is not used.
     change : callable
-        ``change(examples)`` gives as many, of the same shape: moved by random elements of a group, or otherwise. What it draws comes from
-        its own generator.
+        ``change(examples)`` gives as many, of the same shape: moved by random elements of a group, or otherwise. What it draws comes
+        from its own generator.
     classifier : scikit-learn classifier, optional
         A copy of it learns from flattened examples by ``fit``, and tells by ``predict``; by default logistic regression on
         standardised numbers. Give the strongest that you have.
@@ -69,8 +69,8 @@ def two_sample_test(
     TypeError
         If x or what the change gives is no tensor of real numbers.
     ValueError
-        If there are fewer than 20 examples, they are not finite, the change gives another shape, or the classifier predicts something else
-        than the labels 0 and 1.
+        If there are fewer than 20 examples, they are not finite, the change gives another shape, or the classifier predicts something
+        else than the labels 0 and 1.
 
     Notes
     -----

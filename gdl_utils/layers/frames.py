@@ -15,16 +15,17 @@ ROUNDING = 100  # times a type's own: a moment that is smaller has no direction
 class frame_averaged(nn.Module):  # it reads as a word of the model: frame_averaged(model, orders=(1, 2, 3))
     """Turn each picture back by angles that turn with it, and answer by the weighted mean of what the model says then.
 
-    An order m gives m angles, m-ths of a turn apart: those of the m-th moment, z = Σ ink · r³ · exp(i m angle) over the pixels, r from the
-    middle. If a picture turns by a, each of them does, so the answer is invariant: ``Σ_m |z_m| Σ_k model(turned(x, -angle_mk)) / m``
-    over ``Σ_m |z_m|``. What this is called depends on the orders:
+    An order m gives m angles, m-ths of a turn apart: those of the m-th moment, z = Σ ink · r³ · exp(i m angle) over the pixels, r from
+    the middle. If a picture turns by a, each of them does, so the answer is invariant: ``Σ_m |z_m| Σ_k model(turned(x, -angle_mk)) /
+    m`` over ``Σ_m |z_m|``. What this is called depends on the orders:
 
     - ``(1,)``, one angle, towards the heavier side: *canonicalisation*, alignment. One run of the model. Where z is 0, the angle jumps,
       and the answer with it, however smooth the model is.
     - ``(2,)``, two angles, along the longer axis: *frame averaging* (Puny et al. 2022). It jumps as well, elsewhere.
-    - ``(1, 2, 3)``, six angles: a *weighted frame* (Dym et al. 2024). Where one angle jumps its weight is 0, so the answer is continuous,
-      except where all moments vanish, as for an empty picture or one that quarter-turns leave alone. There, and for orders ``(1,)`` or ``(2,)`` already
-      where *their* moment vanishes, the picture has no direction of its own: it is taken as it lies, and the answer is not invariant.
+    - ``(1, 2, 3)``, six angles: a *weighted frame* (Dym et al. 2024). Where one angle jumps its weight is 0, so the answer is
+      continuous, except where all moments vanish, as for an empty picture or one that quarter-turns leave alone. There, and for orders
+      ``(1,)`` or ``(2,)`` already where *their* moment vanishes, the picture has no direction of its own: it is taken as it lies, and
+      the answer is not invariant.
 
     The group is that of all turns of the plane; on pixels the answer is invariant to quarter-turns of a square up to rounding, and to
     others up to what turning by ``pictures.turned`` makes up. The model is trained as it is used, through the pictures turned back.
@@ -45,8 +46,8 @@ class frame_averaged(nn.Module):  # it reads as a word of the model: frame_avera
 
     Notes
     -----
-    "Ink" is the sum over the channels. A constant background adds nothing to an order that is no multiple of four on a square. The first moment
-    is taken with r³ because r would give 0 for pictures that are centred at their centre of mass, as MNIST's are.
+    "Ink" is the sum over the channels. A constant background adds nothing to an order that is no multiple of four on a square. The
+    first moment is taken with r³ because r would give 0 where the centre of mass is in the middle.
 
     Examples
     --------
