@@ -15,9 +15,12 @@ ROUNDING = 100  # times a type's own: a moment that is smaller has no direction
 class frame_averaged(nn.Module):  # it reads as a word of the model: frame_averaged(model, orders=(1, 2, 3))
     """Turn each picture back by angles that turn with it, and answer by the weighted mean of what the model says then.
 
-    An order m gives m angles, m-ths of a turn apart: those of the m-th moment, z = Σ ink · r³ · exp(i m angle) over the pixels, r from
-    the middle. If a picture turns by a, each of them does, so the answer is invariant: ``Σ_m |z_m| Σ_k model(turned(x, -angle_mk)) /
-    m`` over ``Σ_m |z_m|``. What this is called depends on the orders:
+    An order m gives m angles, m-ths of a turn apart: those of the m-th moment, z = Σ ink · r³ · exp(i m angle) over the pixels, r from the
+    middle. If a picture turns by a, each of them does, so the answer is invariant:
+
+    ``Σ_m |z_m| (1/m) Σ_k model(turned(x, -angle_mk)) / Σ_m |z_m|``
+
+    What this is called depends on the orders:
 
     - ``(1,)``, one angle, towards the heavier side: *canonicalisation*, alignment. One run of the model. Where z is 0, the angle jumps,
       and the answer with it, however smooth the model is.
