@@ -38,6 +38,8 @@ positions make four times the data: is the rate of quarter-turns, built in or av
 augmented rivals: does the interval of the ratio of their rates leave 1 out? (5) Does the exponent b differ from the plain network's, or
 the factor c alone?
 
+*After the protocol.* The arms were shared out to two processes with --arms and files of their own, which were then joined.
+
     python experiments/exchange_rate.py             # an hour and a half on one core; kill it when you like, it goes on
     python experiments/exchange_rate.py --analyse   # prints what the estimator gives
 """
@@ -145,7 +147,10 @@ class Posed(nn.Module):
 
 
 def turned(pictures: torch.Tensor, degrees: float | torch.Tensor) -> torch.Tensor:
-    """Turn pictures (n, 1, 28, 28), each by its own angle; bicubic, what comes from outside is 0."""
+    """Turn pictures (n, 1, 28, 28), each by its own angle; bicubic, what comes from outside is 0.
+
+    The results were made with this; ``gdl_utils.pictures.turned`` has since got another interpolation.
+    """
     angle = torch.deg2rad(torch.as_tensor(degrees, dtype=pictures.dtype).expand(len(pictures)))
     cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
     matrices = torch.stack([cos, -sin, none, sin, cos, none], 1).view(-1, 2, 3)

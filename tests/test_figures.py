@@ -19,6 +19,7 @@ from gdl_utils.equivariance.audit import Audit, AuditRow
 from gdl_utils.figures import (
     ROLES,
     Player,
+    as_table,
     audit_chart,
     cayley_table,
     commuting_diagram,
@@ -229,6 +230,7 @@ def test_marks_are_valid_svg_and_rounded():
         (lambda: player(alt=""), "must not be empty"),
         (lambda: audit_chart({}), "audits: is empty"),
         (lambda: segment((0, 0), (1, 1), "blue"), "role: got 'blue'; the roles are ink, signal"),
+        (lambda: as_table(["a", "b"], ["1", "2"], ["3"]), "rows: got 1 texts for the 2 columns"),
     ],
 )
 def test_bad_input_is_named(make, words):

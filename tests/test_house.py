@@ -113,7 +113,7 @@ AWAITED |= {"LieDerivatives", "lie_derivatives"}
 
 
 def test_every_public_name_is_used():
-    assert unused(public_names(modules()), code_of_users()) - AWAITED == set()
+    assert unused(public_names(modules()), code_of_users()) == AWAITED
 
 
 def test_no_module_is_long_nor_all_of_them():
@@ -144,7 +144,7 @@ def test_a_name_that_nobody_uses_is_seen():
     assert unused(names, "from gdl_utils.a import (\n    count,\n    made,\n)\nmade(3)") == set()
     assert unused(names, "from gdl_utils import a\na.made(b.count)") == {"count"}
     assert unused(names, "from gdl_utils.a.b import count, counted  # so many") == {"made", "Thing"}
-    assert {"Group", "cross_entropy", "CLAIMS"} <= public_names(modules()).keys()
+    assert {"Group", "cross_entropy", "CLAIMS", "turned"} <= public_names(modules()).keys()
 
 
 def test_a_long_module_is_seen_and_docstrings_are_not_counted_as_code():

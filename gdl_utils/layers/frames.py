@@ -27,8 +27,8 @@ class frame_averaged(nn.Module):  # it reads as a word of the model: frame_avera
     - ``(2,)``, two angles, along the longer axis: *frame averaging* (Puny et al. 2022). It jumps as well, elsewhere.
     - ``(1, 2, 3)``, six angles: a *weighted frame* (Dym et al. 2024). Where one angle jumps its weight is 0, so the answer is
       continuous, except where all moments vanish, as for an empty picture or one that quarter-turns leave alone. There, and for orders
-      ``(1,)`` or ``(2,)`` already where *their* moment vanishes, the picture has no direction of its own: it is taken as it lies, and
-      the answer is not invariant.
+      ``(1,)`` or ``(2,)`` already where *their* moment vanishes, the picture has no direction of its own: it is turned by fixed
+      angles, and the answer is not invariant.
 
     The group is that of all turns of the plane; on pixels the answer is invariant to quarter-turns of a square up to rounding, and to
     others up to what turning by ``pictures.turned`` makes up. The model is trained as it is used, through the pictures turned back.
