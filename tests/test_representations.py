@@ -135,7 +135,7 @@ def test_those_of_dihedral_groups_turn_and_mirror_the_plane(n):
 
 
 def test_turns_of_space_move_the_axes_of_a_cube():
-    space = next(r for r in irreps(octahedral()) if r.size == 3 and r.character[1] == 1)
+    space = next(r for r in irreps(octahedral()) if r.size == 3 and round(r.character[1]) == 1)
     assert (
         np.isin(space.matrices, (-1, 0, 1)).all() and np.abs(np.linalg.det(space.matrices) - 1).max() <= 1e-12
     )
@@ -210,7 +210,7 @@ def test_what_is_a_sum_already_stays_as_it_is():
 def test_products_and_duals():
     plane = irreps(dihedral(4))[4]
     assert [(plane * plane).multiplicity(r) for r in irreps(dihedral(4))] == [1, 1, 1, 1, 0]
-    standard = next(r for r in irreps(symmetric(5)) if r.character[1] == 2)
+    standard = next(r for r in irreps(symmetric(5)) if round(r.character[1]) == 2)
     assert sorted(r.size for r in decompose(standard * standard)[1]) == [1, 4, 5, 6]
     skew = skewed(standard)
     measured = skew.dual.matrices.mT @ skew.matrices  # a function and a vector that both move
