@@ -107,13 +107,8 @@ def code_of_users():
     return "\n".join(texts)
 
 
-# Of the chapter "augmentation", whose draft is book/.augmentation.ipynb: it goes when that is in the book.
-AWAITED = {"brightened", "contrasted", "recoloured", "sheared", "shifted", "tilted", "turned"}
-AWAITED |= {"LieDerivatives", "lie_derivatives"}
-
-
 def test_every_public_name_is_used():
-    assert unused(public_names(modules()), code_of_users()) == AWAITED
+    assert unused(public_names(modules()), code_of_users()) == set()
 
 
 def test_no_module_is_long_nor_all_of_them():
