@@ -38,7 +38,8 @@ positions make four times the data: is the rate of quarter-turns, built in or av
 augmented rivals: does the interval of the ratio of their rates leave 1 out? (5) Does the exponent b differ from the plain network's, or
 the factor c alone?
 
-*After the protocol.* The arms were shared out to two processes with --arms and files of their own, which were then joined.
+*After the protocol.* The arms were shared out to two processes with --arms and files of their own, which were then joined. The errors
+bend so much that rates are read a second time without lines (``read_off``).
 
     python experiments/exchange_rate.py             # an hour and a half on one core; kill it when you like, it goes on
     python experiments/exchange_rate.py --analyse   # prints what the estimator gives
@@ -280,6 +281,15 @@ def rate(fits: dict, arm: str, n: int) -> float:
     return (plain_c / (c * n**-b)) ** (1 / plain_b) / n
 
 
+def read_off(table: dict[str, np.ndarray], arm: str) -> np.ndarray:
+    """The exchange rate of an arm at each size without a line: where the plain network's errors, joined up, come down to the arm's.
+
+    Infinite where that is beyond the sizes.
+    """
+    plain, error = (np.log(table[name].mean(1)) for name in ("plain", arm))
+    return np.exp(np.interp(-error, -plain, np.log(SIZES), right=np.inf)) / SIZES
+
+
 def bootstrap(table: dict[str, np.ndarray], draws: int = DRAWS, seed: int = 0) -> list[dict]:
     """Lines for so many draws of sizes, and of seeds at each of them, the same for all arms."""
     random, found = np.random.default_rng(seed), []
@@ -289,6 +299,15 @@ def bootstrap(table: dict[str, np.ndarray], draws: int = DRAWS, seed: int = 0) -
             chosen = random.integers(0, SEEDS, (len(SIZES), SEEDS))
             found.append(lines({arm: errors[sizes[:, None], chosen] for arm, errors in table.items()}, sizes))
     return found
+
+
+def read_off_anew(table: dict[str, np.ndarray], arm: str, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """``read_off`` for so many draws of seeds at each size: (draws, sizes)."""
+    random, every = np.random.default_rng(seed), np.arange(len(SIZES))[:, None]
+    drawn = (random.integers(0, SEEDS, (len(SIZES), SEEDS)) for _ in range(draws))
+    return np.array(
+        [read_off({name: table[name][every, chosen] for name in ("plain", arm)}, arm) for chosen in drawn]
+    )
 
 
 def interval(values: list[float]) -> tuple[float, float]:
