@@ -290,10 +290,10 @@ def weight_faults(page, path, folder=HTML):
 
 
 def dark_faults(page):
-    """A light ground, cards or pictures on a dark page."""
+    """A light ground, cards or pictures on a dark page; pictures whose colours are what is shown keep them."""
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     faults = [f"the ground is {ground}"] * (max(map(int, re.findall(r"\d+", ground)[:3])) >= 60)
-    for picture in page.locator(".cell_output img:visible, figure.gdl-player svg").all():
+    for picture in page.locator(".cell_output img:not(.dark-light):visible, figure.gdl-player svg").all():
         values = lightness(picture)
         faults += ["a light picture"] * (values[len(values) // 2] >= 90)
         faults += ["dark ink"] * (values[-len(values) // 200] <= 120)
