@@ -1,0 +1,303 @@
+"""A surface made of triangles: what it must be, what can be mended, and what is measured on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+SLIVER = 1e-12  # a triangle with less area than this, next to the square of its longest edge, is none
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh: a surface, with or without boundary, in one piece or several, in three dimensions.
+
+    Every edge belongs to one triangle, then it lies on the boundary, or to two, which run along it in opposite directions: so the surface
+    has two sides, and all triangles are seen from the same one. What is otherwise is refused; ``mend`` makes a mesh of much that is.
+
+    Parameters
+    ----------
+    vertices : array of shape (V, 3)
+        Where the vertices are, in any unit of length. Kept in double precision.
+    faces : array of shape (F, 3)
+        The three corners of each triangle, numbers of vertices, counterclockwise seen from outside.
+
+    Raises
+    ------
+    TypeError
+        If the vertices are not real numbers, or the faces not whole ones.
+    ValueError
+        If a shape is another, there is no triangle, a number is not finite, a corner is no vertex, a vertex is in no triangle, a triangle
+        has no area, or an edge has more than two triangles or two that run the same way along it.
+
+    Examples
+    --------
+    >>> corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=float)
+    >>> tetrahedron = Mesh(corners, [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+    >>> tetrahedron.euler_characteristic, tetrahedron.areas.round(2).tolist()
+    (2, [0.5, 0.5, 0.5, 0.87])
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+    def __post_init__(self) -> None:
+        vertices, faces = _arrays(self.vertices, self.faces)
+        object.__setattr__(self, "vertices", vertices)
+        object.__setattr__(self, "faces", faces)
+        loose = len(vertices) - len(np.unique(faces))
+        if loose:
+            raise ValueError(
+                f"vertices: {loose} of {len(vertices)} are in no triangle; mend(vertices, faces) drops them"
+            )
+        none = int(_no_area(vertices, faces).sum())
+        if none:
+            raise ValueError(f"faces: {none} of {len(faces)} have no area; mend(vertices, faces) drops them")
+        most = int(self._faces_of_edge.max())
+        if most > 2:
+            at = self.edges[self._faces_of_edge.argmax()]
+            raise ValueError(
+                f"faces: the edge from vertex {at[0]} to {at[1]} has {most} triangles; a surface has one or two at each"
+            )
+        twice = len(faces) * 3 - len(np.unique(self.half_edges, axis=0))
+        if twice:
+            raise ValueError(
+                f"faces: at {twice} edges two triangles run the same way, so that one of them is seen from the other side; "
+                "mend(vertices, faces) turns them"
+            )
+
+    @cached_property
+    def half_edges(self) -> np.ndarray:
+        """(3 F, 2): the sides of the triangles, each from vertex to vertex; side 3 f + c lies opposite corner c of triangle f."""
+        return self.faces[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2)
+
+    @cached_property
+    def _unique_edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.unique(np.sort(self.half_edges, 1), axis=0, return_inverse=True, return_counts=True)
+
+    @property
+    def edges(self) -> np.ndarray:
+        """(E, 2): the edges, each once, the smaller number first."""
+        return self._unique_edges[0]
+
+    @property
+    def _faces_of_edge(self) -> np.ndarray:
+        return self._unique_edges[2]
+
+    @cached_property
+    def twins(self) -> np.ndarray:
+        """(3 F,): for each side of a triangle the same edge as the other triangle's side, or -1 on the boundary."""
+        order = np.argsort(self._unique_edges[1].ravel(), kind="stable")
+        ends = np.cumsum(self._faces_of_edge)
+        twin = np.full(len(self.half_edges), -1)
+        two = ends[self._faces_of_edge == 2]
+        one, other = order[two - 2], order[two - 1]
+        twin[one], twin[other] = other, one
+        return twin
+
+    @cached_property
+    def on_boundary(self) -> np.ndarray:
+        """(V,): whether a vertex lies on the boundary."""
+        found = np.zeros(len(self.vertices), dtype=bool)
+        found[self.half_edges[self.twins < 0]] = True
+        return found
+
+    @cached_property
+    def components(self) -> np.ndarray:
+        """(V,): the number of the piece to which a vertex belongs, from 0 upwards."""
+        rows, columns = self.edges.T
+        joined = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), (len(self.vertices),) * 2)
+        return connected_components(joined, directed=False)[1]
+
+    @property
+    def euler_characteristic(self) -> int:
+        """Vertices less edges plus faces: 2 for a sphere, 0 for a torus, 1 for a disk; those of several pieces are added."""
+        return len(self.vertices) - len(self.edges) + len(self.faces)
+
+    @cached_property
+    def edge_lengths(self) -> np.ndarray:
+        """(F, 3): the length of the side opposite each corner."""
+        ends = self.vertices[self.half_edges]
+        return np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1).reshape(-1, 3)
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """(F,): the areas of the triangles."""
+        return np.linalg.norm(_crossed(self.vertices, self.faces), axis=1) / 2
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """(F, 3): unit vectors that stand on the triangles, outwards."""
+        crossed = _crossed(self.vertices, self.faces)
+        return crossed / np.linalg.norm(crossed, axis=1, keepdims=True)
+
+    @cached_property
+    def angles(self) -> np.ndarray:
+        """(F, 3): the angles at the corners, in radians."""
+        p = self.vertices[self.faces]
+        one, other = np.roll(p, -1, 1) - p, np.roll(p, 1, 1) - p
+        return np.arctan2(np.linalg.norm(np.cross(one, other), axis=2), (one * other).sum(2))
+
+    @cached_property
+    def vertex_areas(self) -> np.ndarray:
+        """(V,): a third of the area of the triangles at each vertex."""
+        return self.gathered(np.repeat(self.areas / 3, 3).reshape(-1, 3))
+
+    @cached_property
+    def angle_defects(self) -> np.ndarray:
+        """(V,): what the angles at a vertex lack of a full turn, on the boundary of half a turn: how much the surface is curved there.
+
+        Their sum is 2π times the Euler characteristic (Gauss and Bonnet).
+        """
+        whole = np.where(self.on_boundary, np.pi, 2 * np.pi)
+        return whole - self.gathered(self.angles)
+
+    def gathered(self, at_corners: np.ndarray) -> np.ndarray:
+        """(F, 3) numbers at the corners -> (V,), their sums over the triangles at each vertex."""
+        return np.bincount(self.faces.ravel(), np.asarray(at_corners).ravel(), len(self.vertices))
+
+    def moved(self, vertices: np.ndarray) -> "Mesh":
+        """Give the same triangles with their vertices elsewhere: a pose."""
+        if np.shape(vertices) != self.vertices.shape:
+            raise ValueError(f"vertices: got shape {np.shape(vertices)}; this mesh has {self.vertices.shape}")
+        return Mesh(vertices, self.faces)
+
+
+def mend(vertices: np.ndarray, faces: Sequence[Sequence[int]]) -> tuple[Mesh, tuple[str, ...]]:
+    """Make a mesh of what files hold, where that is safe, and say what was done.
+
+    In this order: polygons are split into triangles from their first corner; vertices in the same place are made one, as STL files need;
+    triangles without area, and those that occur twice, are dropped; so are vertices without triangles; triangles that are seen from the
+    other side are turned, so that each piece agrees with its first triangle, and closed pieces are turned outwards.
+
+    Parameters
+    ----------
+    vertices : array of shape (V, 3)
+        As for ``Mesh``.
+    faces : sequence of sequences of whole numbers
+        The corners of each polygon, three or more, in order round it; convex ones, for they are split from their first corner.
+
+    Returns
+    -------
+    tuple of Mesh and tuple of str
+        The mesh, and a sentence for each kind of thing that was mended.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``Mesh``, for what is left: numbers that are not finite, nothing to see, edges with more than two triangles, and surfaces with
+        one side only, as Möbius' band.
+
+    Examples
+    --------
+    >>> square = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [5, 5, 5]]
+    >>> mesh, done = mend(square, [[0, 1, 2, 3]])
+    >>> len(mesh.faces), done
+    (2, ('1 polygon split into triangles', '1 vertex without triangles dropped'))
+    """
+    done = []
+
+    def note(n: int, one: str, many: str, what: str) -> None:
+        if n:
+            done.append(f"{n:,} {one if n == 1 else many} {what}")
+
+    faces = [list(face) for face in faces]
+    few = [face for face in faces if len(face) < 3]
+    if few:
+        raise ValueError(f"faces: got one with {len(few[0])} corners; a polygon has three or more")
+    split = [(face[0], face[k], face[k + 1]) for face in faces for k in range(1, len(face) - 1)]
+    vertices, faces_ = _arrays(vertices, split)
+    note(sum(len(face) > 3 for face in faces), "polygon", "polygons", "split into triangles")
+    places, first, which = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # the places in the order in which they came
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    note(len(vertices) - len(places), "vertex", "vertices", "in the place of another made one with it")
+    vertices, faces_ = vertices[first[order]], rank[which.ravel()][faces_]
+    kept = faces_[~_no_area(vertices, faces_)]
+    note(len(faces_) - len(kept), "triangle", "triangles", "without area dropped")
+    once = np.sort(np.unique(np.sort(kept, 1), axis=0, return_index=True)[1])
+    note(len(kept) - len(once), "triangle", "triangles", "that occurred twice dropped")
+    kept = kept[once]
+    if not len(kept):
+        raise ValueError("faces: none is left with an area")
+    used, inverse = np.unique(kept, return_inverse=True)
+    note(len(vertices) - len(used), "vertex", "vertices", "without triangles dropped")
+    vertices, kept = vertices[used], inverse.reshape(-1, 3)
+    turned = _turned(vertices, kept)
+    note(int((turned != kept).any(1).sum()), "triangle", "triangles", "turned to be seen from the same side")
+    return Mesh(vertices, turned), tuple(done)
+
+
+def _arrays(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
+    """Both arguments as arrays of the right shapes and types."""
+    vertices, faces = np.asarray(vertices), np.asarray(faces)
+    if vertices.dtype.kind not in "fiu":
+        raise TypeError(f"vertices: got {vertices.dtype}; give real numbers")
+    if vertices.ndim != 2 or vertices.shape[1] != 3:
+        raise ValueError(f"vertices: got shape {vertices.shape}; give (V, 3)")
+    if not len(faces):
+        raise ValueError("faces: got none; a surface has at least one triangle")
+    if faces.dtype.kind not in "iu":
+        raise TypeError(f"faces: got {faces.dtype}; give whole numbers")
+    if faces.ndim != 2 or faces.shape[1] != 3:
+        raise ValueError(f"faces: got shape {faces.shape}; give (F, 3)")
+    if not np.isfinite(vertices).all():
+        raise ValueError(
+            f"vertices: {int((~np.isfinite(vertices)).any(1).sum())} of {len(vertices)} are not finite"
+        )
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise ValueError(
+            f"faces: corners from {faces.min()} to {faces.max()}; there are vertices 0 to {len(vertices) - 1}"
+        )
+    return vertices.astype(np.float64), faces.astype(np.int64)
+
+
+def _crossed(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F, 3): twice the area of each triangle, along its normal."""
+    a, b, c = vertices[faces].transpose(1, 0, 2)
+    return np.cross(b - a, c - a)
+
+
+def _no_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    p = vertices[faces]
+    longest = ((p - np.roll(p, 1, 1)) ** 2).sum(2).max(1)
+    return np.linalg.norm(_crossed(vertices, faces), axis=1) <= 2 * SLIVER * longest
+
+
+def _turned(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Turn triangles so that all of a piece are seen from the side of its first, and closed pieces from outside."""
+    sides = faces[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2)
+    _, which, count = np.unique(np.sort(sides, 1), axis=0, return_inverse=True, return_counts=True)
+    if count.max() > 2:
+        return faces  # Mesh says which edge it is
+    order, ends = np.argsort(which.ravel(), kind="stable"), np.cumsum(count)
+    one, other = order[ends[count == 2] - 2], order[ends[count == 2] - 1]
+    against = (sides[one] == sides[other]).all(1)  # the two run the same way: one of them is to be turned
+    n = len(faces)
+    # A graph with two nodes for each triangle, as it is and turned: what is joined must be chosen together.
+    a, b = one // 3, other // 3
+    rows, columns = np.concatenate([a, a + n]), np.concatenate([b + n * against, b + n * ~against])
+    graph = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), (2 * n, 2 * n))
+    label = connected_components(graph, directed=False)[1]
+    if (label[:n] == label[n:]).any():
+        raise ValueError(
+            "faces: the surface has one side only, as Möbius' band; no choice of sides agrees at all edges"
+        )
+    piece = connected_components(sparse.coo_matrix((np.ones(len(a)), (a, b)), (n, n)), directed=False)[1]
+    first = np.unique(piece, return_index=True)[1]
+    flip = label[:n] != label[first][piece]
+    volume = np.einsum("fi,fi->f", vertices[faces[:, 0]], _crossed(vertices, faces)) * np.where(flip, -1, 1)
+    open_ones = np.unique(piece[_at_border(which.ravel(), count)])
+    inside_out = np.bincount(piece, volume) < 0
+    inside_out[open_ones] = False
+    flip ^= inside_out[piece]
+    return np.where(flip[:, None], faces[:, ::-1], faces)
+
+
+def _at_border(which: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Find the triangles with a side on the boundary."""
+    return np.flatnonzero(count[which] == 1) // 3

@@ -1,0 +1,134 @@
+"""Vectors on a surface: frames at the vertices, and how to carry a vector along an edge or from triangle to triangle."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gdl_utils.meshes.mesh import Mesh
+
+
+def edge_transports(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find in which direction the neighbours of each vertex lie, and how to carry vectors to them.
+
+    Round a vertex the angles of the triangles are laid side by side, counterclockwise from one of its edges, and stretched to a full turn
+    (on the boundary to what they are): so the tangent plane is the surface laid flat (Knöppel et al. 2013). Which edge comes first is the
+    choice of a *gauge*, and nothing that is measured may depend on it. An edge leaves one end at one angle and arrives at the other at
+    another, by which vectors are turned.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        The surface.
+
+    Returns
+    -------
+    tuple of arrays of shape (2, P), (P,), (P,)
+        Pairs (i, j) of neighbours, each edge in both directions; the angle at which j lies, in the frame of i; and by how much the angle
+        of a vector grows when it is carried from the frame of i to that of j. In radians.
+
+    Raises
+    ------
+    ValueError
+        If two fans of triangles meet in a vertex and nowhere else near it, as in an hourglass: there is no way round it.
+    """
+    half, leaving, coming = mesh.half_edges, *_directions(mesh)
+    last = mesh.twins < 0  # edges of the boundary, which no side runs the other way
+    pairs = np.concatenate([half, half[last][:, ::-1]]).T
+    there = np.concatenate([leaving, coming[last]])
+    back = np.concatenate([coming, leaving[last]])
+    return pairs, there, back + np.pi - there
+
+
+def vertex_frames(mesh: Mesh) -> np.ndarray:
+    """Choose axes at each vertex, (V, 3, 3): the one at angle 0 of ``edge_transports``, the axis at π/2, and the normal; unit vectors in space, as rows.
+
+    The normal is the mean of the triangles', each by its area.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        The surface.
+
+    Returns
+    -------
+    array of shape (V, 3, 3)
+        The three vectors of each vertex.
+    """
+    normal = np.stack([mesh.gathered(np.repeat(mesh.normals[:, i] * mesh.areas, 3)) for i in range(3)], 1)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    half, angles = mesh.half_edges, _directions(mesh)[0]
+    start = np.flatnonzero(angles == 0)
+    along = np.empty_like(normal)
+    along[half[start, 0]] = mesh.vertices[half[start, 1]] - mesh.vertices[half[start, 0]]
+    along -= (along * normal).sum(1, keepdims=True) * normal
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    return np.stack([along, np.cross(normal, along), normal], 1)
+
+
+def holonomy(mesh: Mesh, path: Sequence[int]) -> float:
+    """Measure by how much a vector is turned that is carried round a closed path of triangles, in radians, from -π to π.
+
+    From one triangle to the next it is carried as if both lay flat, hinged at their common edge. Round a part of the surface it is the
+    sum of the angle defects enclosed, up to full turns.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        The surface.
+    path : sequence of int
+        Triangles, each a neighbour of the one before it and the last of the first.
+
+    Raises
+    ------
+    ValueError
+        If the path has fewer than three triangles, or two that follow each other have no common edge.
+    """
+    path = [int(f) for f in path]
+    if len(path) < 3:
+        raise ValueError(f"path: got {len(path)} triangles; give at least three")
+    total = 0.0
+    for f, g in zip(path, path[1:] + path[:1], strict=True):
+        sides = 3 * f + np.arange(3)
+        common = sides[mesh.twins[sides] // 3 == g] if (mesh.twins[sides] >= 0).any() else sides[:0]
+        common = common[mesh.twins[common] >= 0]
+        if not len(common):
+            raise ValueError(f"path: triangles {f} and {g} have no common edge")
+        # The same edge seen from both: its angle in g, less half a turn as it runs the other way, and its angle in f.
+        total += _in_triangle(mesh, mesh.twins[common[0]]) + np.pi - _in_triangle(mesh, common[0])
+    return float(np.angle(np.exp(1j * total)))
+
+
+def _directions(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Give for each side of a triangle, (3 F,), its angle in the frame of the vertex that it leaves, and that back, at the one where it ends."""
+    half, twins = mesh.half_edges, mesh.twins
+    side = np.arange(len(half))
+    # Side 3 f + c runs from corner c + 1 of triangle f to corner c + 2.
+    wedge = mesh.angles.ravel()[
+        3 * (side // 3) + (side + 1) % 3
+    ]  # between it and the next one that leaves the vertex
+    following = twins[3 * (side // 3) + (side + 2) % 3]  # that next one, or -1 at a boundary
+    first = np.full(len(mesh.vertices), len(half))
+    np.minimum.at(first, half[:, 0], side)
+    begins = np.flatnonzero(twins < 0)  # on a boundary one begins where nothing comes before
+    first[half[begins, 0]] = begins
+    angles, now, turned = np.full(len(half), np.nan), first.copy(), np.zeros(len(first))
+    while (now >= 0).any():
+        vertices = np.flatnonzero(now >= 0)
+        at = now[vertices]
+        angles[at] = turned[vertices]
+        turned[vertices] += wedge[at]
+        now[vertices] = np.where(following[at] == first[vertices], -1, following[at])
+    if np.isnan(angles).any():
+        vertex = half[np.isnan(angles).argmax(), 0]
+        raise ValueError(
+            f"mesh: at vertex {vertex} several fans of triangles meet in a point; there is no way round it"
+        )
+    stretch = np.where(mesh.on_boundary, 1.0, 2 * np.pi / turned)
+    leaving, whole = angles * stretch[half[:, 0]], turned * stretch
+    return leaving, np.where(twins >= 0, leaving[twins], whole[half[:, 1]])
+
+
+def _in_triangle(mesh: Mesh, side: int) -> float:
+    """Give the angle of a side of a triangle in that triangle's own frame, whose axis is side 2, from corner 0 to corner 1."""
+    angles = mesh.angles[side // 3]
+    return float([np.pi - angles[1], 2 * np.pi - angles[1] - angles[2], 0.0][side % 3])
