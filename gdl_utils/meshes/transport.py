@@ -40,7 +40,7 @@ def edge_transports(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def vertex_frames(mesh: Mesh) -> np.ndarray:
-    """Choose axes at each vertex, (V, 3, 3): the one at angle 0 of ``edge_transports``, the axis at π/2, and the normal; unit vectors in space, as rows.
+    """Choose axes at each vertex, (V, 3, 3): those at angles 0 and π/2 of ``edge_transports``, and the normal; unit vectors in space, as rows.
 
     The normal is the mean of the triangles', each by its area.
 
