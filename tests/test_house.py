@@ -117,7 +117,7 @@ AWAITED = {
     "gradient",
     "heat",
 }
-AWAITED |= {"holonomy", "mend", "vertex_frames"}
+AWAITED |= {"GaugeConv", "holonomy", "mend", "vertex_frames", "vertex_gradient"}
 
 
 def test_every_public_name_is_used():

@@ -1,10 +1,18 @@
-"""Meshes: against slow transcriptions and what is known of spheres, tori and the plane; exact where a bend keeps lengths."""
+"""Meshes, against slow transcriptions and what is known of spheres, tori and the plane; and the convolution that no choice of frames changes."""
+
+import copy
+import io
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial import Delaunay
 from scipy.spatial.transform import Rotation
+from torch import nn
 
+from gdl_utils.equivariance import relative_error
+from gdl_utils.groups import cyclic
+from gdl_utils.layers import GaugeConv, NormReLU
 from gdl_utils.meshes import (
     Mesh,
     cotangent_laplacian,
@@ -16,7 +24,9 @@ from gdl_utils.meshes import (
     holonomy,
     mend,
     vertex_frames,
+    vertex_gradient,
 )
+from gdl_utils.representations import irreps
 
 # Meshes
 
@@ -374,6 +384,37 @@ def test_in_the_plane_a_vector_stays_what_it_is():
     assert np.abs(in_space(i, a) - in_space(j, a + r))[both].max() <= 1e-10
 
 
+@surfaces
+def test_a_slope_is_the_one_that_fits(mesh):
+    (i, j), there, _ = edge_transports(mesh)
+    u = np.random.default_rng(0).standard_normal(len(mesh.vertices))
+    found = vertex_gradient(mesh) @ u
+    for vertex in range(0, len(u), 5):
+        e = np.flatnonzero(i == vertex)
+        length = np.linalg.norm(mesh.vertices[j[e]] - mesh.vertices[vertex], axis=1)
+        along = length[:, None] * np.stack([np.cos(there[e]), np.sin(there[e])], 1)
+        fit = np.linalg.lstsq(along, u[j[e]] - u[vertex])[0]
+        assert abs(found[vertex] - complex(*fit)) <= 1e-9 * np.abs(fit).max()
+    assert np.abs(vertex_gradient(mesh) @ np.ones(len(u))).max() <= 1e-10
+
+
+def test_slopes_in_the_plane_on_the_sphere_and_after_a_bend():
+    mesh, direction = plane(), np.array([1.0, -2.0, 0.5])
+    frames, inner = vertex_frames(mesh), ~mesh.on_boundary
+    slope = vertex_gradient(mesh) @ (mesh.vertices @ direction)
+    exact = frames[:, 0] @ direction + 1j * (frames[:, 1] @ direction)
+    assert np.abs(slope - exact)[inner].max() <= 1e-9
+    errors = []
+    for subdivisions in (2, 3, 4):
+        sphere = icosphere(subdivisions)
+        frames, up = vertex_frames(sphere), np.array([0, 0, 1.0])
+        slope = vertex_gradient(sphere) @ sphere.vertices[:, 2]
+        errors.append(np.abs(slope - (frames[:, 0] @ up + 1j * (frames[:, 1] @ up))).max())
+    assert errors[2] < 0.01 and errors[0] > 1.7 * errors[1] > 1.7**2 * errors[2], "of first order: they halve"
+    flat, bent = fold(70)
+    assert abs(vertex_gradient(flat) - vertex_gradient(bent)).max() <= 1e-9
+
+
 def round_vertex(mesh, vertex):
     """The triangles round an inner vertex, in order."""
     side = int(np.flatnonzero(mesh.half_edges[:, 0] == vertex)[0])
@@ -424,3 +465,147 @@ def test_what_is_no_way_is_refused():
     assert np.isfinite(eigenfunctions(hourglass, 3)[0]).all()
     with pytest.raises(ValueError, match="at vertex 0 several fans of triangles meet"):
         edge_transports(hourglass)
+
+
+# Gauges
+
+
+connected = pytest.mark.parametrize("mesh", [SURFACES[name] for name in ("bumpy", "torus", "plane")])
+orders = pytest.mark.parametrize("orders", [(0, 0), (0, 2), (2, 0), (1, 1), (1, 3), (3, 2)], ids=str)
+
+
+def transports(mesh):
+    return [torch.as_tensor(a) for a in edge_transports(mesh)]
+
+
+def turned(x, angle):
+    """Order m of each field, as a complex number, times exp(i m angle): a transcription."""
+    y = x.clone()
+    for m in range(1, x.shape[-1] // 2 + 1):
+        z = (
+            torch.complex(x[..., 2 * m - 1], x[..., 2 * m])
+            * torch.polar(torch.ones_like(angle), m * angle)[:, None]
+        )
+        y[..., 2 * m - 1], y[..., 2 * m] = z.real, z.imag
+    return y
+
+
+def in_other_frames(x, pairs, there, turn, seed=0):
+    """The same field when the frame of each vertex is turned by an angle of its own."""
+    by = 2 * torch.pi * torch.rand(len(x), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    i, j = pairs
+    return by, (turned(x, -by), pairs, there - by[i], turn + by[i] - by[j])
+
+
+def made(fields, out, seed=0, **options):
+    torch.manual_seed(seed)
+    layer = GaugeConv(2, 3, in_orders=fields, out_orders=out, **options).double()
+    if layer.bias is not None:
+        nn.init.normal_(layer.bias)
+    return layer
+
+
+@connected
+@orders
+def test_no_choice_of_frames_matters(mesh, orders):
+    layer = made(*orders)
+    x = torch.randn(len(mesh.vertices), 2, 2 * orders[0] + 1, dtype=torch.float64)
+    there = transports(mesh)
+    by, other = in_other_frames(x, *there)
+    error = relative_error(layer(*other), turned(layer(x, *there), -by))
+    assert error <= 1e-12
+
+
+@connected
+def test_a_network_with_a_nonlinearity_that_is_allowed_ends_in_scalars_that_are_invariant(mesh):
+    torch.manual_seed(0)
+    there = transports(mesh)
+    fibre = sum(irreps(cyclic(5))[1:], irreps(cyclic(5))[0])
+    layers = [made(0, 2), NormReLU(fibre, 3).double(), GaugeConv(3, 2, in_orders=2, out_orders=0).double()]
+
+    def network(x, pairs, there, turn, act):
+        return layers[2](act(layers[0](x, pairs, there, turn)), pairs, there, turn)
+
+    x = torch.randn(len(mesh.vertices), 2, 1, dtype=torch.float64)
+    _, other = in_other_frames(x, *there)
+    assert relative_error(network(*other, layers[1]), network(x, *there, layers[1])) <= 1e-12
+    assert relative_error(network(*other, torch.relu), network(x, *there, torch.relu)) > 1e-2
+
+
+@pytest.mark.parametrize("what", ["turn", "there"])
+def test_without_transport_or_direction_the_frames_show(what):
+    mesh = SURFACES["bumpy"]
+    layer, (pairs, there, turn) = made(1, 1), transports(mesh)
+    x = torch.randn(len(mesh.vertices), 2, 3, dtype=torch.float64)
+    by, (y, _, new_there, new_turn) = in_other_frames(x, pairs, there, turn)
+    if what == "turn":  # a naive filter: numbers of another frame are taken as if they were of one's own
+        naive, after = layer(x, pairs, there, 0 * turn), layer(y, pairs, new_there, 0 * turn)
+    else:
+        naive, after = layer(x, pairs, 0 * there, turn), layer(y, pairs, 0 * there, new_turn)
+    assert relative_error(after, turned(naive, -by)) > 0.1
+
+
+@orders
+def test_it_is_its_formula(orders):
+    mesh, (n, m) = SURFACES["plane"], orders
+    layer, (pairs, there, turn) = made(n, m), transports(mesh)
+    x = torch.randn(len(mesh.vertices), 2, 2 * n + 1, dtype=torch.float64)
+    slow = torch.zeros(len(x), 3, 2 * m + 1, dtype=torch.float64)
+    for p, (i, j) in enumerate(pairs.T.tolist()):
+        carried = turned(x[j : j + 1], -turn[p : p + 1])  # from j to i
+        aligned = turned(carried, -there[p : p + 1])
+        said = torch.einsum("omcn,cn->om", layer.weight, aligned[0])
+        slow[i] += turned(said[None], there[p : p + 1])[0] / (pairs[0] == i).sum()
+    slow[..., 0] += layer.bias + x[..., 0] @ layer.own[0, 0].T
+    for k in range(1, min(n, m) + 1):
+        z = torch.complex(x[..., 2 * k - 1], x[..., 2 * k]) @ torch.complex(*layer.own[:, k]).T
+        slow[..., 2 * k - 1] += z.real
+        slow[..., 2 * k] += z.imag
+    assert relative_error(layer(x, pairs, there, turn), slow) <= 1e-12
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+@pytest.mark.parametrize("m", [0, 1, 2])
+def test_a_vertex_uses_all_maps_that_commute_with_turns_and_a_neighbour_any(n, m):
+    layer = GaugeConv(1, 1, in_orders=n, out_orders=m, bias=False)
+    assert layer.weight.numel() == (2 * n + 1) * (2 * m + 1)
+    used = layer.own.numel() - 1  # the imaginary part for scalars is not
+    assert used == 1 + 2 * min(n, m)
+
+
+def test_it_lives_with_torch():
+    mesh = SURFACES["torus"]
+    layer, there = made(1, 1), transports(mesh)
+    x = torch.randn(len(mesh.vertices), 2, 3, dtype=torch.float64, requires_grad=True)
+    layer(x, *there).square().sum().backward()
+    assert x.grad.abs().sum() > 0 and all(p.grad is not None for p in layer.parameters())
+    file = io.BytesIO()
+    torch.save(layer.state_dict(), file)
+    file.seek(0)
+    other = made(1, 1, seed=1)
+    other.load_state_dict(torch.load(file))
+    assert torch.equal(other(x, *there), layer(x, *there))
+    assert torch.equal(copy.deepcopy(layer)(x, *there), layer(x, *there))
+    single = copy.deepcopy(layer).float()(x.detach().float(), *there)
+    assert single.dtype == torch.float32 and relative_error(single.double(), layer(x, *there)) <= 1e-5
+    assert GaugeConv(1, 1, in_orders=0, out_orders=0, device="meta").weight.is_meta
+    assert str(layer) == "GaugeConv(2 fields to order 1, 3 to order 1)"
+
+
+def test_what_does_not_fit_is_refused_in_words():
+    layer, there = made(1, 1), transports(SURFACES["torus"])
+    with pytest.raises(ValueError, match=r"x: got shape \(288, 2, 5\); this layer needs \(V, 2, 3\)"):
+        layer(torch.zeros(288, 2, 5), *there)
+    with pytest.raises(TypeError, match=r"x: got torch.int64; give real numbers"):
+        layer(torch.zeros(288, 2, 3, dtype=torch.long), *there)
+    with pytest.raises(ValueError, match="in_channels: got 0"):
+        GaugeConv(0, 1, in_orders=0, out_orders=0)
+    with pytest.raises(ValueError, match="out_orders"):
+        GaugeConv(1, 1, in_orders=0, out_orders=-1)
+
+
+def test_vertices_without_neighbours_keep_their_own():
+    layer = made(1, 1)
+    none = torch.zeros(2, 0, dtype=torch.long), torch.zeros(0), torch.zeros(0)
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    assert torch.isfinite(layer(x, *none)).all() and not np.allclose(layer(x, *none).detach(), 0)

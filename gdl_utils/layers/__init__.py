@@ -4,6 +4,7 @@ from gdl_utils.layers.averaging import averaged
 from gdl_utils.layers.blocks import GroupLinear
 from gdl_utils.layers.convolutions import GroupConv, LiftingConv
 from gdl_utils.layers.frames import frame_averaged
+from gdl_utils.layers.gauges import GaugeConv
 from gdl_utils.layers.graphs import Adjacency, EGNNLayer, GraphConv
 from gdl_utils.layers.linear import EquivariantLinear
 from gdl_utils.layers.masks import CircularMask, HexagonMask
@@ -30,6 +31,7 @@ __all__ = [
     "FieldDropout",
     "FieldNorms",
     "Gated",
+    "GaugeConv",
     "GlobalPool",
     "GraphConv",
     "GroupBatchNorm",

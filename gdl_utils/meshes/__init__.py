@@ -11,7 +11,7 @@ from gdl_utils.meshes.laplacian import (
     heat,
 )
 from gdl_utils.meshes.mesh import Mesh, mend
-from gdl_utils.meshes.transport import edge_transports, holonomy, vertex_frames
+from gdl_utils.meshes.transport import edge_transports, holonomy, vertex_frames, vertex_gradient
 
 __all__ = [
     "Mesh",
@@ -24,4 +24,5 @@ __all__ = [
     "holonomy",
     "mend",
     "vertex_frames",
+    "vertex_gradient",
 ]

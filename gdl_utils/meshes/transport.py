@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
 
 from gdl_utils.meshes.mesh import Mesh
 
@@ -63,6 +64,41 @@ def vertex_frames(mesh: Mesh) -> np.ndarray:
     along -= (along * normal).sum(1, keepdims=True) * normal
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     return np.stack([along, np.cross(normal, along), normal], 1)
+
+
+def vertex_gradient(mesh: Mesh) -> sparse.csr_matrix:
+    """Build the map to the slope of a function at each vertex, in the vertex's own frame: (V, V), complex.
+
+    A slope is written as a complex number, its length and its angle in the frame of ``edge_transports``. It is the one that fits, by
+    least squares, how much the function grows along each edge, the edges laid flat round the vertex. So it is made of lengths alone, as
+    the Laplacian is; where the surface is flat, that of a linear function is exact.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        The surface.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        The matrix; if a frame turns by an angle, its row is multiplied by exp(-i angle).
+
+    Raises
+    ------
+    ValueError
+        As ``edge_transports``.
+    """
+    (i, j), there, _ = edge_transports(mesh)
+    n = len(mesh.vertices)
+    edge = np.linalg.norm(mesh.vertices[j] - mesh.vertices[i], axis=1) * np.exp(1j * there)
+    # Of the slope z = p + i q the growth along an edge e is Re(conj(e) z): with S = Σ |e|² and T = Σ e² the fit solves
+    # (S z + T conj(z)) / 2 = Σ e growth.
+    total = np.bincount(i, np.abs(edge) ** 2, n)
+    squares = np.bincount(i, (edge**2).real, n) + 1j * np.bincount(i, (edge**2).imag, n)
+    size = total**2 - np.abs(squares) ** 2
+    weight = 2 * (total[i] * edge - squares[i] * edge.conj()) / size[i]
+    rows, columns = np.concatenate([i, i]), np.concatenate([j, i])
+    return sparse.coo_matrix((np.concatenate([weight, -weight]), (rows, columns)), (n, n)).tocsr()
 
 
 def holonomy(mesh: Mesh, path: Sequence[int]) -> float:
