@@ -600,8 +600,14 @@ def test_what_does_not_fit_is_refused_in_words():
         layer(torch.zeros(288, 2, 3, dtype=torch.long), *there)
     with pytest.raises(ValueError, match="in_channels: got 0"):
         GaugeConv(0, 1, in_orders=0, out_orders=0)
-    with pytest.raises(ValueError, match="out_orders"):
+    with pytest.raises(ValueError, match="out_orders: got -1; give 0 for scalars, or more"):
         GaugeConv(1, 1, in_orders=0, out_orders=-1)
+    with pytest.raises(TypeError, match=r"in_orders: got 1\.5; give a whole number"):
+        GaugeConv(1, 1, in_orders=1.5, out_orders=0)
+    with pytest.raises(
+        ValueError, match=r"pairs, there, turn: got shapes \(\(2, 1728\), \(1728,\), \(1727,\)\)"
+    ):
+        layer(torch.zeros(288, 2, 3, dtype=torch.float64), *there[:2], there[2][1:])
 
 
 def test_vertices_without_neighbours_keep_their_own():

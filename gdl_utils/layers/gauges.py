@@ -39,7 +39,8 @@ class GaugeConv(nn.Module):
     Raises
     ------
     TypeError, ValueError
-        If a number of channels is not positive or an order negative; in ``forward``, if the input is not real or does not fit.
+        If a number of channels is not positive or an order negative; in ``forward``, if the input is not real, or it or
+        the transports do not fit.
 
     Notes
     -----
@@ -73,8 +74,7 @@ class GaugeConv(nn.Module):
         super().__init__()
         self.in_channels = check_positive("in_channels", in_channels)
         self.out_channels = check_positive("out_channels", out_channels)
-        self.in_orders = check_positive("in_orders", in_orders + 1) - 1
-        self.out_orders = check_positive("out_orders", out_orders + 1) - 1
+        self.in_orders, self.out_orders = _order("in_orders", in_orders), _order("out_orders", out_orders)
         made = {"device": device, "dtype": dtype}
         shape = (out_channels, 2 * out_orders + 1, in_channels, 2 * in_orders + 1)
         self.weight = nn.Parameter(torch.empty(shape, **made))
@@ -111,6 +111,9 @@ class GaugeConv(nn.Module):
         if x.ndim != 3 or tuple(x.shape[1:]) != wanted:
             raise ValueError(f"x: got shape {tuple(x.shape)}; this layer needs (V, {wanted[0]}, {wanted[1]})")
         check_real(x)
+        if pairs.shape != (2, len(there)) or turn.shape != there.shape:
+            shapes = tuple(pairs.shape), tuple(there.shape), tuple(turn.shape)
+            raise ValueError(f"pairs, there, turn: got shapes {shapes}; give (2, P), (P,) and (P,)")
         i, j = pairs
         along = _turned(x[j], -(turn + there))
         said = _turned(torch.einsum("omcn,pcn->pom", self.weight, along), there)
@@ -135,6 +138,14 @@ class GaugeConv(nn.Module):
     def extra_repr(self) -> str:
         """Say how many fields of which orders."""
         return f"{self.in_channels} fields to order {self.in_orders}, {self.out_channels} to order {self.out_orders}"
+
+
+def _order(argument: str, n: int) -> int:
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"{argument}: got {n!r}; give a whole number")
+    if n < 0:
+        raise ValueError(f"{argument}: got {n}; give 0 for scalars, or more")
+    return n
 
 
 def _turned(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:

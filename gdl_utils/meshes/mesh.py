@@ -72,11 +72,11 @@ class Mesh:
     @cached_property
     def half_edges(self) -> np.ndarray:
         """(3 F, 2): the sides of the triangles, each from vertex to vertex; side 3 f + c lies opposite corner c of triangle f."""
-        return self.faces[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2)
+        return _sides(self.faces)
 
     @cached_property
     def _unique_edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return np.unique(np.sort(self.half_edges, 1), axis=0, return_inverse=True, return_counts=True)
+        return _edges(self.half_edges)
 
     @property
     def edges(self) -> np.ndarray:
@@ -90,11 +90,8 @@ class Mesh:
     @cached_property
     def twins(self) -> np.ndarray:
         """(3 F,): for each side of a triangle the same edge as the other triangle's side, or -1 on the boundary."""
-        order = np.argsort(self._unique_edges[1].ravel(), kind="stable")
-        ends = np.cumsum(self._faces_of_edge)
         twin = np.full(len(self.half_edges), -1)
-        two = ends[self._faces_of_edge == 2]
-        one, other = order[two - 2], order[two - 1]
+        one, other = _that_meet(*self._unique_edges[1:])
         twin[one], twin[other] = other, one
         return twin
 
@@ -256,6 +253,22 @@ def _arrays(vertices, faces) -> tuple[np.ndarray, np.ndarray]:
     return vertices.astype(np.float64), faces.astype(np.int64)
 
 
+def _sides(faces: np.ndarray) -> np.ndarray:
+    return faces[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2)
+
+
+def _edges(sides: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the edges, (E, 2), for each side which of them it is, and of how many sides each is."""
+    edges, which, count = np.unique(np.sort(sides, 1), axis=0, return_inverse=True, return_counts=True)
+    return edges, which.ravel(), count
+
+
+def _that_meet(which: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the two sides of each edge that has two."""
+    order, ends = np.argsort(which, kind="stable"), np.cumsum(count)[count == 2]
+    return order[ends - 2], order[ends - 1]
+
+
 def _crossed(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F, 3): twice the area of each triangle, along its normal."""
     a, b, c = vertices[faces].transpose(1, 0, 2)
@@ -270,12 +283,11 @@ def _no_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def _turned(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Turn triangles so that all of a piece are seen from the side of its first, and closed pieces from outside."""
-    sides = faces[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2)
-    _, which, count = np.unique(np.sort(sides, 1), axis=0, return_inverse=True, return_counts=True)
+    sides = _sides(faces)
+    _, which, count = _edges(sides)
     if count.max() > 2:
         return faces  # Mesh says which edge it is
-    order, ends = np.argsort(which.ravel(), kind="stable"), np.cumsum(count)
-    one, other = order[ends[count == 2] - 2], order[ends[count == 2] - 1]
+    one, other = _that_meet(which, count)
     against = (sides[one] == sides[other]).all(1)  # the two run the same way: one of them is to be turned
     n = len(faces)
     # A graph with two nodes for each triangle, as it is and turned: what is joined must be chosen together.
@@ -291,13 +303,8 @@ def _turned(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     first = np.unique(piece, return_index=True)[1]
     flip = label[:n] != label[first][piece]
     volume = np.einsum("fi,fi->f", vertices[faces[:, 0]], _crossed(vertices, faces)) * np.where(flip, -1, 1)
-    open_ones = np.unique(piece[_at_border(which.ravel(), count)])
+    open_ones = np.unique(piece[np.flatnonzero(count[which] == 1) // 3])
     inside_out = np.bincount(piece, volume) < 0
     inside_out[open_ones] = False
     flip ^= inside_out[piece]
     return np.where(flip[:, None], faces[:, ::-1], faces)
-
-
-def _at_border(which: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Find the triangles with a side on the boundary."""
-    return np.flatnonzero(count[which] == 1) // 3
