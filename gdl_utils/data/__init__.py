@@ -10,6 +10,7 @@ from gdl_utils.data.images import centred, rotate
 from gdl_utils.data.mnist import mnist
 from gdl_utils.data.penguins import penguins
 from gdl_utils.data.planted import planted, shuffle_pairs
+from gdl_utils.data.rabbit import hop, rabbit, rabbit_parts, rabbit_pose
 from gdl_utils.data.strands import one_hot, read_sequences, reverse_complement
 from gdl_utils.data.volumes import nodules_and_vessels, screws, turn, two_spots
 
@@ -21,6 +22,7 @@ __all__ = [
     "cuckoo_clock",
     "digits",
     "hexagonal",
+    "hop",
     "karate_club",
     "look_alikes",
     "mnist",
@@ -28,6 +30,9 @@ __all__ = [
     "one_hot",
     "penguins",
     "planted",
+    "rabbit",
+    "rabbit_parts",
+    "rabbit_pose",
     "read_sequences",
     "reverse_complement",
     "rotate",

@@ -12,6 +12,7 @@ from gdl_utils.figures.diagrams import (
 from gdl_utils.figures.logos import information, logo
 from gdl_utils.figures.player import Player, pixels, polygon, segment, text
 from gdl_utils.figures.style import ROLES, use_book_style
+from gdl_utils.figures.surfaces import show_surface, surface_marks
 from gdl_utils.figures.tables import as_table
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "segment",
     "show_hexagons",
     "show_image",
+    "show_surface",
+    "surface_marks",
     "text",
     "use_book_style",
 ]

@@ -8,6 +8,7 @@ from gdl_utils.layers.gauges import GaugeConv
 from gdl_utils.layers.graphs import Adjacency, EGNNLayer, GraphConv
 from gdl_utils.layers.linear import EquivariantLinear
 from gdl_utils.layers.masks import CircularMask, HexagonMask
+from gdl_utils.layers.meshes import Diffusion, DiffusionBlock, Surface
 from gdl_utils.layers.normalisation import FieldDropout, GroupBatchNorm, GroupLayerNorm
 from gdl_utils.layers.plain import to_plain
 from gdl_utils.layers.pooling import (
@@ -25,6 +26,8 @@ __all__ = [
     "Adjacency",
     "BlurPool",
     "CircularMask",
+    "Diffusion",
+    "DiffusionBlock",
     "EGNNLayer",
     "EquivariantLinear",
     "FieldBatchNorm",
@@ -46,6 +49,7 @@ __all__ = [
     "PolyphasePool",
     "SetAttention",
     "SetLinear",
+    "Surface",
     "averaged",
     "chrono_",
     "frame_averaged",

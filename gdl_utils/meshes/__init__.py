@@ -10,7 +10,8 @@ from gdl_utils.meshes.laplacian import (
     gradient,
     heat,
 )
-from gdl_utils.meshes.mesh import Mesh, mend
+from gdl_utils.meshes.mending import mend, read_mesh
+from gdl_utils.meshes.mesh import Mesh
 from gdl_utils.meshes.transport import edge_transports, holonomy, vertex_frames, vertex_gradient
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "heat",
     "holonomy",
     "mend",
+    "read_mesh",
     "vertex_frames",
     "vertex_gradient",
 ]

@@ -117,6 +117,9 @@ def eigenfunctions(mesh: Mesh, k: int) -> tuple[np.ndarray, np.ndarray]:
     values, waves = eigsh(scaled, k, sigma=shift, OPinv=LinearOperator((n, n), solve), v0=start)
     order = np.argsort(values)
     values, waves = values[order].clip(0), waves[:, order] / root[:, None]
+    values[: mesh.components.max() + 1] = (
+        0  # what is constant on a piece has no slope; they come out near 1e-14
+    )
     largest = np.take_along_axis(waves, np.abs(waves).argmax(0)[None], 0)
     return values, waves * np.sign(largest)
 

@@ -1,0 +1,160 @@
+"""Meshes from files of all kinds, as others write them: read right, or refused in words. And two libraries that measure the same."""
+
+import warnings
+
+import numpy as np
+import potpourri3d
+import pytest
+import robust_laplacian
+import trimesh
+
+from gdl_utils.data import rabbit
+from gdl_utils.meshes import Mesh, cotangent_laplacian, geodesic_distances, read_mesh
+
+CORNERS = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+QUADS = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+PLY = (
+    "ply\nformat ascii 1.0\nelement vertex {v}\nproperty float x\nproperty float y\nproperty float z\n"
+    "element face {f}\nproperty list uchar int vertex_indices\nend_header\n"
+)
+
+
+def lines(rows):
+    return "".join(" ".join(map(str, row)) + "\n" for row in rows)
+
+
+def off(corners, faces, head="OFF\n"):
+    return f"{head}{len(corners)} {len(faces)} 0\n{lines(corners)}{lines((len(f), *f) for f in faces)}"
+
+
+def obj(corners, faces, first=1):
+    return lines(("v", *c) for c in corners) + lines(("f", *(k + first for k in f)) for f in faces)
+
+
+def ply(corners, faces):
+    return PLY.format(v=len(corners), f=len(faces)) + lines(corners) + lines((len(f), *f) for f in faces)
+
+
+def with_pictures(corners, faces):
+    """An OBJ whose corners have places in a picture, and a material that is not there."""
+    named = lines(("f", *(f"{k + 1}/{n + 1}" for n, k in enumerate(f))) for f in faces)
+    places = lines(("vt", *c) for c in [(0, 0), (1, 0), (1, 1), (0, 1)])
+    return "mtllib none.mtl\nusemtl none\n" + lines(("v", *c) for c in corners) + places + named
+
+
+CUBES = {
+    "quads.off": off(CORNERS, QUADS),
+    "comments.off": off(CORNERS, QUADS, head="OFF # a cube\n# of six sides\n\n"),
+    "quads.obj": obj(CORNERS, QUADS),
+    "pictures.obj": with_pictures(CORNERS, QUADS),
+    "quads.ply": ply(CORNERS, QUADS),
+    "turned.ply": ply(CORNERS, [QUADS[0][::-1], *QUADS[1:]]),
+    "loose.off": off([*CORNERS, (9, 9, 9)], QUADS),
+    "double.off": off(CORNERS, [*QUADS, QUADS[0], (0, 0, 1)]),
+}
+
+
+@pytest.mark.parametrize("name", CUBES)
+def test_a_cube_is_a_cube_however_it_is_written(tmp_path, name):
+    (tmp_path / name).write_text(CUBES[name])
+    mesh, _ = read_mesh(tmp_path / name)
+    assert (len(mesh.vertices), len(mesh.faces), mesh.euler_characteristic) == (8, 12, 2)
+    assert mesh.areas.sum() == pytest.approx(6)
+    assert np.einsum(
+        "fi,fi,f->", mesh.vertices[mesh.faces[:, 0]], mesh.normals, mesh.areas
+    ) / 3 == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", ["stl", "stl_ascii", "off", "ply", "obj", "glb"])
+def test_a_sphere_comes_back_from_each_format(tmp_path, kind):
+    sphere = trimesh.creation.icosphere(2)
+    path = tmp_path / ("SPHERE." + kind.upper().replace("STL_ASCII", "STL"))
+    sphere.export(path, file_type=kind)
+    mesh, done = read_mesh(str(path))
+    assert (len(mesh.vertices), len(mesh.faces), mesh.euler_characteristic) == (162, 320, 2)
+    assert mesh.areas.sum() == pytest.approx(sphere.area, rel=1e-6)
+    assert ("798 vertices in the place of another made one with it" in done) == ("stl" in kind)
+
+
+def test_several_objects_are_pieces_of_one_mesh(tmp_path):
+    other = [(x + 5, y, z) for x, y, z in CORNERS]
+    (tmp_path / "two.obj").write_text(
+        "o one\n" + obj(CORNERS, QUADS) + "o two\n" + obj(other, QUADS, first=9)
+    )
+    mesh, _ = read_mesh(tmp_path / "two.obj")
+    assert (mesh.components.max(), mesh.euler_characteristic) == (1, 4)
+
+
+def test_a_hole_is_a_boundary(tmp_path):
+    (tmp_path / "open.off").write_text(off(CORNERS, QUADS[1:]))
+    mesh, done = read_mesh(tmp_path / "open.off")
+    assert mesh.on_boundary.sum() == 4 and mesh.euler_characteristic == 1 and done == ()
+
+
+STL = trimesh.creation.icosphere(2).export(file_type="stl")
+BROKEN = {
+    "nan.ply": (ply([("nan", 0, 0), *CORNERS[1:]], QUADS), "vertices: 1 of 8 are not finite"),
+    "points.ply": (ply(CORNERS, []), "has no triangles"),
+    "line.obj": ("v 0 0 0\nv 1 0 0\nl 1 2\n", "has no triangles"),
+    "far.obj": (obj(CORNERS, [(0, 1, 99)]), "cannot be read"),
+    "empty.off": ("", "cannot be read"),
+    "cut.off": (off(CORNERS, QUADS)[:60], "has no triangles"),
+    "cut.stl": (STL[:3000], "has no triangles; it holds points or lines, or is cut short"),
+    "words.stl": ("hello", "has no triangles"),
+    "words.txt": ("hello", "in no format that trimesh reads; these are .*off, ply, stl"),
+    "fin.off": (off([*CORNERS, (0, 2, 0.5)], [*QUADS, (0, 1, 8)]), "has 3 triangles"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_no_surface_is_refused_in_words(tmp_path, name):
+    content, words = BROKEN[name]
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=words):
+            read_mesh(tmp_path / name)
+
+
+def test_a_file_that_is_not_there_is_said():
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_mesh("none.off")
+
+
+# What others measure
+
+
+@pytest.fixture(scope="module", params=["rabbit", "open"])
+def mesh(request):
+    whole = rabbit(1500)[0]
+    if request.param == "rabbit":
+        return whole
+    kept = whole.faces[whole.vertices[whole.faces[:, 0], 0] > 0]
+    used, faces = np.unique(kept, return_inverse=True)
+    return Mesh(whole.vertices[used], faces.reshape(-1, 3))
+
+
+def test_the_laplacian_and_areas_are_those_of_another_library(mesh):
+    theirs = potpourri3d.cotan_laplacian(mesh.vertices, mesh.faces)
+    assert np.abs((theirs - cotangent_laplacian(mesh)).toarray()).max() < 1e-10
+    assert np.abs(potpourri3d.vertex_areas(mesh.vertices, mesh.faces) - mesh.vertex_areas).max() < 1e-14
+    control = mesh.moved(mesh.vertices * [1, 1, 1.01])
+    assert np.abs((theirs - cotangent_laplacian(control)).toarray()).max() > 1e-3
+
+
+def test_where_all_is_delaunay_the_robust_laplacian_is_ours():
+    """Theirs flips edges until opposite angles sum to less than π, and has nothing to flip on a sphere of even triangles."""
+    sphere = trimesh.creation.icosphere(3)
+    ours = cotangent_laplacian(Mesh(np.array(sphere.vertices), np.array(sphere.faces)))
+    theirs, _ = robust_laplacian.mesh_laplacian(
+        np.array(sphere.vertices), np.array(sphere.faces), mollify_factor=0
+    )
+    assert np.abs((theirs - ours).toarray()).max() < 1e-10
+
+
+def test_distances_are_near_those_of_another_library(mesh):
+    solver = potpourri3d.MeshHeatMethodDistanceSolver(mesh.vertices, mesh.faces)
+    ours, theirs = geodesic_distances(mesh, 0), solver.compute_distance(0)
+    assert np.abs(ours - theirs).max() < 0.02 * theirs.max()
+    straight = np.linalg.norm(mesh.vertices - mesh.vertices[0], axis=1)
+    assert np.abs(straight - theirs).max() > 0.1 * theirs.max()
