@@ -1,14 +1,16 @@
-"""Which network finds the rabbit's parts again when it hops? Eight networks that learn from six poses of one mesh.
+"""Which network finds the rabbit's parts again when it hops? Nine networks that learn from six poses of one mesh.
 
 Each vertex belongs to one of six parts: body, head, ears, forelegs, hind legs, tail. The rabbit of ``gdl_utils.data``, 800 vertices, is
 put in poses with joints bent at random; six to learn from, two more to choose a rate by, six others for each test:
 "new poses" of the same mesh; "turned": those, turned at random in space; "other triangles": six meshes of 800 vertices with other seeds;
-"500 vertices" and "2,000 vertices"; "noise": each vertex is moved by a fifth of an edge, in the mean square; "holes": five are cut in
-each, a tenth of the area together; "stretched": the belly longer by 40 to 60 %, or shorter by 30 to 40 %, beyond what was learned from (-15 to 25 %).
+"500 vertices" and "2,000 vertices"; "noise": each vertex is moved by a fifth of an edge, in the mean square; "small holes" and "large
+holes": five are cut in each, a twentieth or a tenth of the area together; "stretched": the belly longer by 40 to 60 %, or shorter by 30 to 40 %, beyond what was learned from (-15 to 25 %).
 
 Arms have as many weights, up to 4 %, and as many steps.
 "coordinates": at each vertex a perceptron of four layers reads where it is, in a rabbit that stands upright.
 "coordinates, turned": the same, and the rabbit is turned at random in space whenever it is seen.
+"coordinates, aligned": the perceptron reads places along the rabbit's own three axes (of its second moments), each with the sign that makes
+its third moment positive, the third one so that the three are right-handed.
 "heat signature": the perceptron reads how long heat stays at the vertex (twelve times), and nothing of where it is.
 "neighbours": the heat signature, and four graph convolutions along the edges.
 "free coefficients": the heat signature, and two blocks as in "diffusion", but each channel has a free factor for each wave of the surface
@@ -17,9 +19,12 @@ where diffusion has exp(-λ t) with one number t.
 "diffusion, coordinates": the same blocks read where each vertex is; and the rabbit is turned at random whenever it is seen.
 "gauge": the heat signature, and four ``GaugeConv`` with scalars and vectors.
 
-Each arm has the rate of four with which it names most vertices of the two watched poses right, with a seed that does not count. Five seeds,
-each with poses and meshes of its own. A record has the share of the area that is named right, in each test. And for one seed and
-"diffusion" and "neighbours" twice as many epochs, to see whether the training was long enough.
+Each arm has the rate of five with which it names most vertices of the two watched poses right, with a seed that does not count. Five seeds,
+each with poses and meshes of its own. A record has the share of the area that is named right, in each test. And for one seed twice as
+many epochs, to see whether the training was long enough.
+
+A first try, of 60 epochs and with the large holes only, was stopped after three seeds: some arms were not trained to their end, and
+many had chosen the largest of four rates. Nothing else was changed but that small holes and the aligned arm came in.
 
     python experiments/hopping_rabbit.py
 """
@@ -42,20 +47,14 @@ from gdl_utils.layers import Adjacency, DiffusionBlock, GaugeConv, GraphConv, No
 from gdl_utils.meshes import Mesh, mend
 from gdl_utils.representations import irreps
 
-RATES = (0.001, 0.003, 0.01, 0.03)
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 TUNING = 100  # the seed with which each arm chooses its rate
-EPOCHS, POSES, WAVES, PARTS = 60, 6, 48, 6
+EPOCHS, POSES, WAVES, PARTS = 200, 6, 48, 6
 TIMES = torch.logspace(-3, -0.5, 12)
 TESTS = (
-    "new poses",
-    "turned",
-    "other triangles",
-    "500 vertices",
-    "2,000 vertices",
-    "noise",
-    "holes",
-    "stretched",
-)
+    "new poses", "turned", "other triangles", "500 vertices", "2,000 vertices", "noise", "small holes",
+    "large holes", "stretched",
+)  # fmt: skip
 
 
 class Posed(NamedTuple):
@@ -100,15 +99,17 @@ def turned(places: torch.Tensor) -> torch.Tensor:
     return places @ (q * torch.linalg.det(q)).T
 
 
-def with_holes(mesh: Mesh, parts: np.ndarray, random: np.random.Generator) -> tuple[Mesh, np.ndarray]:
-    """The mesh without five round patches of a fiftieth of its area each, and its largest piece of what is left."""
+def with_holes(
+    mesh: Mesh, parts: np.ndarray, share: float, random: np.random.Generator
+) -> tuple[Mesh, np.ndarray]:
+    """The mesh without five round patches, each with a share of its area; drawn again if it falls apart."""
     while True:
         centres = mesh.vertices[random.choice(len(mesh.vertices), 5)]
         middle = mesh.vertices[mesh.faces].mean(1)
         cut = np.zeros(len(mesh.faces), dtype=bool)
         for centre in centres:
             near = np.argsort(((middle - centre) ** 2).sum(1))
-            cut[near[np.cumsum(mesh.areas[near]) < mesh.areas.sum() / 50]] = True
+            cut[near[np.cumsum(mesh.areas[near]) < share * mesh.areas.sum()]] = True
         left, _ = mend(mesh.vertices, mesh.faces[~cut])
         try:
             Surface.of(left, 2)
@@ -150,7 +151,8 @@ def data(seed: int) -> dict[str, list[Posed]]:
         "500 vertices": some(POSES, 500, first=1000 * seed + 1),
         "2,000 vertices": some(POSES, 2000, first=1000 * seed + 1),
         "noise": some(POSES, change=shake),
-        "holes": some(POSES, change=partial(with_holes, random=random)),
+        "small holes": some(POSES, change=partial(with_holes, share=0.01, random=random)),
+        "large holes": some(POSES, change=partial(with_holes, share=0.02, random=random)),
         "stretched": some(POSES // 2, stretch=(0.4, 0.6)) + some(POSES // 2, stretch=(-0.4, -0.3)),
     }
 
@@ -245,6 +247,14 @@ def turned_when_learning(model: nn.Module, some: Posed) -> torch.Tensor:
     return turned(some.places) if model.training else some.places
 
 
+def aligned(model: nn.Module, some: Posed) -> torch.Tensor:
+    areas = some.surface.areas[:, None]
+    axes = torch.linalg.eigh((areas * some.places).T @ some.places)[1]
+    axes = axes * (areas * (some.places @ axes) ** 3).sum(0).sign()
+    axes = torch.cat([axes[:, :2], torch.linalg.cross(axes[:, 0], axes[:, 1])[:, None]], 1)
+    return some.places @ axes
+
+
 def signature(model: nn.Module, some: Posed) -> torch.Tensor:
     return some.signature
 
@@ -252,6 +262,7 @@ def signature(model: nn.Module, some: Posed) -> torch.Tensor:
 ARMS = {
     "coordinates": partial(AtEachVertex, upright, 3, 42),
     "coordinates, turned": partial(AtEachVertex, turned_when_learning, 3, 42),
+    "coordinates, aligned": partial(AtEachVertex, aligned, 3, 42),
     "heat signature": partial(AtEachVertex, signature, len(TIMES), 40),
     "neighbours": partial(Neighbours, 21),
     "free coefficients": partial(Blocks, signature, len(TIMES), 14, free=True),
@@ -320,8 +331,7 @@ def main() -> None:
     done = call([values(arm, TUNING, rate) for arm, rate in product(args.arms, RATES)])
     best = partial(best_rate, results.records)
     done = done and call([values(arm, s, best(arm)) for s, arm in product(range(args.seeds), args.arms)])
-    longer = [arm for arm in ("neighbours", "diffusion") if arm in args.arms]
-    done = done and call([values(arm, 0, best(arm), 2 * EPOCHS) for arm in longer])
+    done = done and call([values(arm, 0, best(arm), 2 * EPOCHS) for arm in args.arms])
     print("all done" if done else "call again to go on")
 
 
