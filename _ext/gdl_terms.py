@@ -28,6 +28,7 @@ GREEK = {
         "tau",
         "omega",
         "Omega",
+        "phi",
         "Phi",
         "psi",
         "varphi",

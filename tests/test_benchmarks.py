@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fft
 import group_convolution
+import meshes
 import message_passing
 import pytest
 import torch
@@ -97,6 +98,16 @@ def test_the_bench_of_multiplying_writes_what_is_committed(tmp_path, monkeypatch
     written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert faults(committed("fft"), "torch") == [] and layout(written) == layout(committed("fft"))
     assert torch.get_num_threads() == threads
+
+
+def test_the_bench_of_meshes_writes_what_is_committed(tmp_path, monkeypatch):
+    for name, value in {"ROUNDS": 2, "VERTICES": 500, "WAVES": 128}.items():
+        monkeypatch.setattr(meshes, name, value)
+    meshes.main(tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert faults(committed("meshes"), "potpourri3d") == []
+    assert layout(written) == layout(committed("meshes"))
+    assert committed("meshes")["once"]["most memory, MiB"] < 2048
 
 
 def test_contestants_take_turns():
