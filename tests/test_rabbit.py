@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gdl_utils.data import hop, rabbit, rabbit_parts, rabbit_pose
+from gdl_utils.data import hop, rabbit, rabbit_pose
 from gdl_utils.data.rabbit import PARTS, _from_surface
 
 JOINTS = ("ears", "neck", "forelegs", "hind_legs", "back")
@@ -37,9 +37,9 @@ def test_left_and_right_are_alike(meshed):
     mesh, parts = meshed
     mirrored = mesh.vertices * [-1, 1, 1]
     assert np.abs(_from_surface(mirrored)[0]).max() < 1e-6
-    assert np.array_equal(rabbit_parts(mirrored), parts)
+    assert np.array_equal(_from_surface(mirrored)[1], parts)
     for where, part in (((0.25, 0.7, 1.5), "ears"), ((0, 1.3, 0.5), "head"), ((0, -1.15, 0.25), "tail")):
-        assert PARTS[rabbit_parts(np.array([where], dtype=float))[0]] == part
+        assert PARTS[_from_surface(np.array([where], dtype=float))[1][0]] == part
 
 
 def test_at_rest_nothing_moves(meshed):

@@ -10,7 +10,7 @@ from gdl_utils.data.images import centred, rotate
 from gdl_utils.data.mnist import mnist
 from gdl_utils.data.penguins import penguins
 from gdl_utils.data.planted import planted, shuffle_pairs
-from gdl_utils.data.rabbit import hop, rabbit, rabbit_parts, rabbit_pose
+from gdl_utils.data.rabbit import hop, rabbit, rabbit_pose
 from gdl_utils.data.strands import one_hot, read_sequences, reverse_complement
 from gdl_utils.data.volumes import nodules_and_vessels, screws, turn, two_spots
 
@@ -31,7 +31,6 @@ __all__ = [
     "penguins",
     "planted",
     "rabbit",
-    "rabbit_parts",
     "rabbit_pose",
     "read_sequences",
     "reverse_complement",

@@ -83,7 +83,7 @@ def rabbit(vertices: int = 1000, *, seed: int = 0) -> tuple[Mesh, np.ndarray]:
         except ValueError:
             continue
         if mesh.euler_characteristic == 2:
-            return mesh, rabbit_parts(mesh.vertices)
+            return mesh, _from_surface(mesh.vertices)[1]
     raise RuntimeError(
         f"no rabbit of {n} vertices was found in 20 tries; more vertices, or another seed, will do"
     )
@@ -121,17 +121,6 @@ def _each_once(faces: np.ndarray) -> np.ndarray:
     """Triangles, each once whatever corner comes first."""
     first = faces.argmin(1)[:, None]
     return np.unique(np.take_along_axis(faces, (first + np.arange(3)) % 3, 1), axis=0)
-
-
-def rabbit_parts(points: np.ndarray) -> np.ndarray:
-    """Say to which part of the rabbit at rest points belong, (V, 3) -> (V,): that whose stick is nearest.
-
-    Parameters
-    ----------
-    points : array of shape (V, 3)
-        Where they are on the rabbit at rest.
-    """
-    return _from_surface(np.asarray(points, dtype=np.float64))[1]
 
 
 def _from_surface(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
