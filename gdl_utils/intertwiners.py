@@ -5,12 +5,15 @@ after it:
 
     ρ_out(g) W = W ρ_in(g)   for every g.
 
-These are linear equations for the entries of W, and it is enough to ask the generators. The solutions, called *intertwiners*,
-form a vector space; ``equivariant_basis`` returns a basis of it. With it an architecture is found instead of asserted: for the
-shifts of a circle the basis are the circulant matrices, which is to say convolutions, and nothing else.
+These are linear equations for the entries of W, and it is enough to ask the generators; of a group that turns by any angle, the
+infinitesimal ones, dρ_out W = W dρ_in. The solutions, called *intertwiners*, form a vector space; ``equivariant_basis`` returns a
+basis of it. With it an architecture is found instead of asserted: for the shifts of a circle the basis are the circulant matrices,
+which is to say convolutions, and nothing else.
 """
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,26 +21,56 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from gdl_utils.groups import Group
+from gdl_utils.representations import LieRepresentation, Representation
 
-__all__ = ["equivariant_basis"]
+__all__ = ["Intertwiners", "equivariant_basis", "intertwiners"]
 
-MAX_UNKNOWNS = 4_096  # without permutations: an eigenvalue problem of this size takes some seconds
+Acts = Representation | LieRepresentation | Sequence[ArrayLike]
+SOLVED = 1e-9  # equations broken by no more than this, next to the size of the matrices, count as solved
+CLEAR = 1e-4  # and those that are not should be broken by more than this
+MAX_UNKNOWNS = 40_000  # without permutations
 MAX_DENSE = 2**26  # entries of a dense basis, 512 MiB; a larger one comes as a sparse tensor
 
 
-def equivariant_basis(
-    rho_in: Sequence[ArrayLike], rho_out: Sequence[ArrayLike], *, group: Group | None = None
-) -> torch.Tensor:
+@dataclass(frozen=True, eq=False)
+class Intertwiners:
+    """All linear maps that respect a symmetry, and how sure that is.
+
+    Parameters
+    ----------
+    basis : tensor of shape (dim, n_out, n_in)
+        As ``equivariant_basis`` returns it.
+    broken : float
+        By how much the solutions break an equation at most, next to the size of the matrices: rounding.
+    gap : float
+        By how much every other map breaks them at least, as far as the solver saw: the smallest singular value that does not count as
+        solved. Where all is permutations there is nothing to weigh, and it is infinite.
+    by_characters : int or None
+        The dimension found in another way, as the mean of χ_out(g) χ_in(g⁻¹); known where both sides are a ``Representation``.
+    """
+
+    basis: torch.Tensor
+    broken: float
+    gap: float
+    by_characters: int | None
+
+    @property
+    def dim(self) -> int:
+        """How many there are."""
+        return len(self.basis)
+
+
+def equivariant_basis(rho_in: Acts, rho_out: Acts, *, group: Group | None = None) -> torch.Tensor:
     """Return a basis of all matrices W with ``rho_out[s] @ W == W @ rho_in[s]`` for every generator s.
 
     Parameters
     ----------
-    rho_in : sequence of arrays of shape (n_in, n_in)
-        What each generator of the group does to the input.
-    rho_out : sequence of arrays of shape (n_out, n_out)
-        What each does to the output, in the same order.
+    rho_in : Representation, LieRepresentation, or sequence of arrays of shape (n_in, n_in)
+        How the group acts on the input; as arrays, what each of its generators does.
+    rho_out : the same, of size n_out
+        How it acts on the output; arrays in the same order.
     group : Group, optional
-        If given, the matrices must be representations of it: its relations are checked.
+        If given, arrays must be representations of it: its relations are checked.
 
     Returns
     -------
@@ -47,16 +80,25 @@ def equivariant_basis(
 
     Raises
     ------
+    TypeError
+        If one side is a representation and the other is of another kind.
     ValueError
-        If the counts differ, a matrix is not square, not finite or not invertible, sizes differ among the generators, the matrices
-        are no representations of ``group``, or there are more than 4,096 unknowns without being permutations.
+        If counts, groups or sizes do not fit; a matrix is not square, not finite or not invertible, or no representation of ``group``; the
+        brackets of infinitesimal generators differ on both sides; or there are too many unknowns, or dimensions, for matrices that are
+        no permutations.
+
+    Warns
+    -----
+    UserWarning
+        If a map that does not count as solved is close to it, as where the matrices are rounded; or another number of them is
+        expected from the characters.
 
     Notes
     -----
     Permutations are solved by counting: the entry W[a, b] must equal W[g·a, g·b], so W is constant on the orbits of pairs, which
-    are the connected components of a graph. Otherwise W is a null vector of the stacked equations
-    ``kron(rho_out, I) - kron(I, rho_in.T)``, found by the eigenvectors of their normal matrix. Its eigenvalues are squares, so that equations broken by less than 1e-5 of
-    the matrices' size count as solved.
+    are the connected components of a graph. Otherwise a random symmetric combination of products of the generators leaves, in its
+    eigenvectors, only those entries whose eigenvalues agree, and the generators are asked what of these remains, by singular values.
+    ``intertwiners`` reports these.
     See Maron et al. (2019), "Invariant and equivariant graph networks", for the permutations of matrices.
 
     Examples
@@ -74,20 +116,58 @@ def equivariant_basis(
             [0, 0, 0, 1],
             [1, 0, 0, 0]], dtype=torch.int32)
     """
-    rho_in, rho_out = _as_matrices("rho_in", rho_in), _as_matrices("rho_out", rho_out)
-    if len(rho_in) != len(rho_out):
-        raise ValueError(
-            f"rho_in, rho_out: got {len(rho_in)} and {len(rho_out)}; give one for each generator"
+    return intertwiners(rho_in, rho_out, group=group).basis
+
+
+def intertwiners(rho_in: Acts, rho_out: Acts, *, group: Group | None = None) -> Intertwiners:
+    """Solve as ``equivariant_basis`` does, and say how sure it is.
+
+    Parameters
+    ----------
+    rho_in : Representation, LieRepresentation, or sequence of arrays
+        As there.
+    rho_out : the same
+        As there.
+    group : Group, optional
+        As there.
+
+    Returns
+    -------
+    Intertwiners
+        The basis, by how much it breaks the equations, how far off every other map is, and the dimension by characters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``equivariant_basis``.
+
+    Examples
+    --------
+    The cross product is the one bilinear map of two vectors to a vector that all turns of a cube respect:
+
+    >>> from gdl_utils.representations import rotations
+    >>> vector = rotations(3)
+    >>> found = intertwiners(vector * vector, vector)
+    >>> found.dim, found.gap > 0.5
+    (1, True)
+    """
+    before, after, characters = _matrices(rho_in, rho_out, group)
+    if _are_permutations(before) and _are_permutations(after):
+        found = Intertwiners(basis_of_orbits(before.argmax(1), after.argmax(1)), 0.0, np.inf, characters)
+    else:
+        found = Intertwiners(*_null_space(before, after), characters)
+    if found.gap < CLEAR:
+        warnings.warn(
+            f"rho_in, rho_out: a map that is not counted breaks the equations by {found.gap:.1e} only, next to the size of the "
+            "matrices; are these exact?",
+            stacklevel=2,
         )
-    if group is not None:
-        for name, matrices in (("rho_in", rho_in), ("rho_out", rho_out)):
-            try:
-                group.representation(matrices)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-    if _are_permutations(rho_in) and _are_permutations(rho_out):
-        return basis_of_orbits(rho_in.argmax(axis=1), rho_out.argmax(axis=1))
-    return _null_space(rho_in, rho_out)
+    if characters not in (None, found.dim):
+        warnings.warn(
+            f"rho_in, rho_out: {found.dim} solutions were found, and {characters} are expected by characters",
+            stacklevel=2,
+        )
+    return found
 
 
 def basis_of_orbits(moved_in: np.ndarray, moved_out: np.ndarray) -> torch.Tensor:
@@ -108,22 +188,129 @@ def basis_of_orbits(moved_in: np.ndarray, moved_out: np.ndarray) -> torch.Tensor
     return basis.to_dense() if basis.numel() <= MAX_DENSE else basis.coalesce()
 
 
-def _null_space(rho_in: np.ndarray, rho_out: np.ndarray) -> torch.Tensor:
-    """Return an orthonormal basis of the solutions of ρ_out W - W ρ_in = 0, W flattened row by row."""
-    n_in, n_out = rho_in.shape[1], rho_out.shape[1]
+def _null_space(before: np.ndarray, after: np.ndarray) -> tuple[torch.Tensor, float, float]:
+    """Return an orthonormal basis of the solutions of B W - W A = 0, by how much it breaks them, and what breaks them least."""
+    n_in, n_out = before.shape[1], after.shape[1]
     if n_in * n_out > MAX_UNKNOWNS:
         raise ValueError(
             f"rho_in, rho_out: {n_out} × {n_in} = {n_in * n_out:,} unknowns, and up to {MAX_UNKNOWNS:,} are solved for matrices "
             "that are no permutations"
         )
+    size = lambda m: np.linalg.norm(m, 2)
+    scales = [max(size(a), size(b)) or 1.0 for a, b in zip(before, after, strict=True)]
+    pairs = [(a / s, b / s) for a, b, s in zip(before, after, scales, strict=True)]
+    found, gap = _first(pairs, n_in, n_out)
+    broken = 0.0
+    for a, b in pairs:
+        if not len(found):
+            break
+        left = (b @ found - found @ a).reshape(len(found), -1)
+        _, values, vectors = np.linalg.svd(np.linalg.qr(left.T, mode="r"))
+        values = np.concatenate([values, np.zeros(len(found) - len(values))])
+        solved = values <= SOLVED
+        broken, gap = (
+            max(broken, values[solved].max(initial=0)),
+            min(gap, values[~solved].min(initial=np.inf)),
+        )
+        found = np.tensordot(vectors[solved], found, 1)
+    return torch.from_numpy(np.ascontiguousarray(found)), float(broken), float(gap)
+
+
+def _first(pairs: list, n_in: int, n_out: int) -> tuple[np.ndarray, float]:
+    """Return an orthonormal basis of a space in which all solutions lie, and what breaks the equations least outside of it, if known."""
+    unknowns, kept = n_in * n_out, all(_keeps_transposes(a, b) for a, b in pairs)
+    if unknowns <= 400 or not kept:
+        if unknowns > 4_096:
+            raise ValueError(
+                f"rho_in, rho_out: {unknowns:,} unknowns, and up to 4,096 are solved where a generator is neither orthogonal, nor symmetric, "
+                "nor antisymmetric, on both sides; in coordinates in which the group keeps lengths they are orthogonal"
+            )
+        return _from_all(pairs, n_in, n_out)
+    # What commutes with the generators commutes with their products, and here with the transposes: so with a symmetric matrix made of
+    # these at random, and leaves in its eigenvectors only entries whose eigenvalues agree.
+    (x, v), (y, u) = (np.linalg.eigh(m) for m in _at_random(pairs))
+    out, into = np.nonzero(np.abs(y[:, None] - x[None]) <= CLEAR * max(np.abs(x).max(), np.abs(y).max()))
+    if len(out) * unknowns > 2 * MAX_DENSE:
+        raise ValueError(
+            f"rho_in, rho_out: of {unknowns:,} unknowns {len(out):,} are left after a first step, and their coordinates would take more "
+            "than 1 GiB"
+        )
+    return np.einsum("ak,bk->kab", u[:, out], v[:, into]), np.inf
+
+
+def _keeps_transposes(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether W A = B W implies W Aᵀ = Bᵀ W, since both matrices are orthogonal up to a factor, symmetric or antisymmetric."""
+    near = lambda m, n: np.abs(m - n).max() <= 1e-9
+    unit = lambda m: near(m @ m.T, np.eye(len(m)) * (m[0] @ m[0]))
+    same = abs(a[0] @ a[0] - b[0] @ b[0]) <= 1e-9
+    return (unit(a) and unit(b) and same) or any(near(a, s * a.T) and near(b, s * b.T) for s in (1, -1))
+
+
+def _at_random(pairs: list) -> tuple[np.ndarray, np.ndarray]:
+    """Return a random symmetric combination of products of the generators, the same on both sides."""
+    random, total = np.random.default_rng(0), None
+    for _ in range(12):
+        word = random.integers(len(pairs), size=random.integers(1, 6))
+        weight = random.standard_normal()
+        product = [np.eye(len(m)) for m in pairs[0]]
+        for k in word:
+            product = [m @ p for m, p in zip(pairs[k], product, strict=True)]
+        both = [weight * (p + p.T) for p in product]
+        total = both if total is None else [t + m for t, m in zip(total, both, strict=True)]
+    return tuple(total)
+
+
+def _from_all(pairs: list, n_in: int, n_out: int) -> tuple[np.ndarray, float]:
+    """Do the same by the eigenvectors of the normal matrix of all equations."""
     normal = np.zeros((n_in * n_out,) * 2)
-    for before, after in zip(rho_in, rho_out, strict=True):
-        equations = np.kron(after, np.eye(n_in)) - np.kron(np.eye(n_out), before.T)
+    for a, b in pairs:
+        equations = np.kron(b, np.eye(n_in)) - np.kron(np.eye(n_out), a.T)
         normal += equations.T @ equations
     values, vectors = np.linalg.eigh(normal)
-    # Squares of singular values: what solves the equations is at rounding, what does not is of the size of the matrices.
-    dim = int((values <= 1e-10 * max(1.0, values[-1])).sum())
-    return torch.from_numpy(np.ascontiguousarray(vectors[:, :dim].T)).reshape(dim, n_out, n_in)
+    near = values <= CLEAR**2  # squares of singular values, known to the root of the precision
+    return vectors[:, near].T.reshape(-1, n_out, n_in), float(np.sqrt(values[~near].min(initial=np.inf)))
+
+
+def _matrices(rho_in: Acts, rho_out: Acts, group: Group | None) -> tuple[np.ndarray, np.ndarray, int | None]:
+    """Return for each generator what it does on both sides, and the number of solutions by characters, if there are any."""
+    kinds = [
+        next((k for k in (Representation, LieRepresentation) if isinstance(r, k)), None)
+        for r in (rho_in, rho_out)
+    ]
+    if kinds[0] is not kinds[1]:
+        raise TypeError(
+            f"rho_in, rho_out: got {type(rho_in).__name__} and {type(rho_out).__name__}; give two of a kind"
+        )
+    if kinds[0] is LieRepresentation:
+        rho_in._check_partner(rho_out)
+        (rho_in + rho_out).check()
+        sides = [[*r.small, *r.whole] for r in (rho_in, rho_out)]
+        return np.stack(sides[0]), np.stack(sides[1]), None
+    if kinds[0] is Representation:
+        rho_in._check_partner(rho_out, "rho_out")
+        if group not in (None, rho_in.group):
+            raise ValueError(f"group: got {group!r}; both sides are of {rho_in.group!r}")
+        generators = list(rho_in.group.generators) or [rho_in.group.identity]
+        both = [np.asarray(r.matrices[generators], dtype=np.float64) for r in (rho_in, rho_out)]
+        return *both, _count(rho_in.matrices, rho_out.matrices, rho_in.group)
+    before, after = _as_matrices("rho_in", rho_in), _as_matrices("rho_out", rho_out)
+    if len(before) != len(after):
+        raise ValueError(f"rho_in, rho_out: got {len(before)} and {len(after)}; give one for each generator")
+    if group is None:
+        return before, after, None
+    full = []
+    for name, matrices in (("rho_in", before), ("rho_out", after)):
+        try:
+            full.append(group.representation(list(matrices)))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return before, after, _count(*full, group)
+
+
+def _count(before: np.ndarray, after: np.ndarray, group: Group) -> int:
+    """Return how many solutions there are: the mean of χ_out(g) χ_in(g⁻¹)."""
+    chi_in, chi_out = (np.trace(m, axis1=1, axis2=2).astype(float) for m in (before, after))
+    return round(float(np.mean(chi_out * chi_in[group.inverse])))
 
 
 def _as_matrices(argument: str, matrices: Sequence[ArrayLike]) -> np.ndarray:

@@ -8,6 +8,18 @@ are made of, and ``decompose`` the coordinates in which one is made of them.
 
 from gdl_utils.representations.families import complement, regular, sign, trivial
 from gdl_utils.representations.irreducible import decompose, irreps
+from gdl_utils.representations.lie import LieRepresentation, lorentz, rotations
 from gdl_utils.representations.representation import Representation
 
-__all__ = ["Representation", "complement", "decompose", "irreps", "regular", "sign", "trivial"]
+__all__ = [
+    "LieRepresentation",
+    "Representation",
+    "complement",
+    "decompose",
+    "irreps",
+    "lorentz",
+    "regular",
+    "rotations",
+    "sign",
+    "trivial",
+]

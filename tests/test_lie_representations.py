@@ -1,0 +1,171 @@
+"""Groups that turn by any angle, by their generators; and how sure the solver is."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import expm
+
+from gdl_utils.domains.grids import CUBE_MATRICES
+from gdl_utils.groups import dihedral, octahedral, symmetric
+from gdl_utils.intertwiners import equivariant_basis, intertwiners
+from gdl_utils.layers import EquivariantLinear
+from gdl_utils.representations import (
+    LieRepresentation,
+    Representation,
+    irreps,
+    lorentz,
+    regular,
+    rotations,
+)
+
+VECTOR, SPACETIME = rotations(3), lorentz()
+
+
+def broken(basis, rho_in, rho_out):
+    """How much a basis breaks the equations of generators, of a random element near the identity, and of whole ones."""
+    random = np.random.default_rng(0).standard_normal(len(rho_in.small))
+    element = lambda rho: expm(0.7 * sum(c * m for c, m in zip(random, rho.small, strict=True)))
+    pairs = [*zip(rho_in.small, rho_out.small, strict=True), *zip(rho_in.whole, rho_out.whole, strict=True)]
+    pairs.append((element(rho_in), element(rho_out)))
+    return max((np.abs(b @ w - w @ a).max() for a, b in pairs for w in basis.numpy()), default=0)
+
+
+def power(rho, n):
+    product = rho
+    for _ in range(n - 1):
+        product = product * rho
+    return product
+
+
+KNOWN = {
+    "vectors to vectors": (VECTOR, VECTOR, 1),
+    "two vectors to a number, the dot product": (VECTOR * VECTOR, VECTOR.trivial, 1),
+    "two vectors to a vector, the cross product": (VECTOR * VECTOR, VECTOR, 1),
+    "not if mirrors count": (power(rotations(3, reflections=True), 2), rotations(3, reflections=True), 0),
+    "three vectors to a number, the volume": (power(VECTOR, 3), VECTOR.trivial, 1),
+    "matrices to matrices: trace, rest, antisymmetric": (VECTOR * VECTOR, VECTOR * VECTOR, 3),
+    "T(3) to T(3)": (power(VECTOR, 3), power(VECTOR, 3), 15),
+    "the plane: stretch and turn": (rotations(2), rotations(2), 2),
+    "the plane with mirrors: stretch": (rotations(2, reflections=True), rotations(2, reflections=True), 1),
+    "four dimensions": (power(rotations(4), 2), power(rotations(4), 2), 4),
+    "Lorentz: vectors to covectors, the metric": (SPACETIME, SPACETIME.dual, 1),
+    "Lorentz: vector to T(2,1)": (SPACETIME, SPACETIME * SPACETIME * SPACETIME.dual, 3),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_dimensions_that_are_known(name):
+    rho_in, rho_out, dim = KNOWN[name]
+    found = intertwiners(rho_in, rho_out)
+    assert (found.dim, found.by_characters) == (dim, None)
+    assert broken(found.basis, rho_in, rho_out) < 1e-12 * max(1, 40 * dim)
+    assert found.broken < 1e-12 and found.gap > 0.01
+    other = torch.randn(1, *found.basis.shape[1:], dtype=torch.float64)
+    assert broken(other, rho_in, rho_out) > 0.1  # the control
+
+
+def test_the_cross_product_and_the_metric_are_themselves():
+    cross = intertwiners(VECTOR * VECTOR, VECTOR).basis[0].reshape(3, 3, 3)
+    x, y = torch.randn(2, 3, dtype=torch.float64)
+    found = torch.einsum("abc,b,c->a", cross, x, y)
+    wanted = torch.linalg.cross(x, y)
+    assert torch.allclose(found * (wanted[0] / found[0]), wanted)
+    metric = intertwiners(SPACETIME, SPACETIME.dual).basis[0]
+    assert torch.allclose(metric / metric[0, 0], torch.diag(torch.tensor([1.0, -1, -1, -1]).double()))
+
+
+def test_sums_products_and_duals_multiply_as_they_should():
+    both = (VECTOR + VECTOR * VECTOR).dual
+    assert both.size == 12 and both.group == "SO(3)"
+    t = [0.3, -1.1, 0.4]
+    element = lambda rho: expm(sum(c * m for c, m in zip(t, rho.small, strict=True)))
+    one = element(VECTOR)
+    wanted = np.linalg.inv(np.block([[one, np.zeros((3, 9))], [np.zeros((9, 3)), np.kron(one, one)]])).T
+    assert np.abs(element(both) - wanted).max() < 1e-12
+
+
+def test_the_same_space_in_other_coordinates():
+    """Turned coordinates are solved by the random combination, skewed ones by all equations at once."""
+    square = VECTOR * VECTOR
+    for seed, skew in ((0, False), (1, True)):
+        T = np.random.default_rng(seed).standard_normal((9, 9))
+        T = T if skew else np.linalg.qr(T)[0]
+        moved = LieRepresentation("moved", "SO(3)", [T @ m @ np.linalg.inv(T) for m in square.small])
+        found = intertwiners(moved, square * VECTOR)
+        plain = intertwiners(square, square * VECTOR)
+        assert found.dim == plain.dim == 6
+        back = torch.cat([found.basis @ torch.from_numpy(T), plain.basis]).flatten(1)
+        assert torch.linalg.matrix_rank(back, rtol=1e-8) == 6
+
+
+@pytest.mark.parametrize("group", [octahedral(), dihedral(4), symmetric(4)], ids=lambda g: g.name)
+def test_representations_of_finite_groups_and_their_characters(group):
+    for one in irreps(group):
+        for other in (one * one, one + regular(group), one.dual):
+            found = intertwiners(one, other)
+            assert found.dim == found.by_characters
+            assert found.broken < 1e-12 and found.gap > 1e-3
+
+
+def test_bilinear_maps_of_vectors():
+    """Hom(V⊗V, V): the cross product for the turns of a cube; nothing once mirrors count."""
+    for reflections, dim in ((False, 1), (True, 0)):
+        cube = octahedral(reflections)
+        V = Representation("vector", cube, cube.representation(list(CUBE_MATRICES[: 2 + reflections])))
+        found = intertwiners(V * V, V)
+        assert found.dim == found.by_characters == dim
+
+
+def test_twenty_thousand_unknowns_that_are_no_permutations():
+    group = symmetric(5)
+    once = sum(irreps(group)[1:], irreps(group)[0])
+    some = sum([once] * 5, once)
+    T = np.linalg.qr(np.random.default_rng(0).standard_normal((some.size,) * 2))[0]
+    moved = [T @ m @ T.T for m in some.matrices[list(group.generators)]]
+    found = intertwiners(moved, moved)
+    assert some.size**2 > 20_000 and found.dim == 7 * 6**2
+    assert found.broken < 1e-11 and found.gap > 1e-3
+
+
+def test_matrices_that_are_nearly_a_representation_are_noticed():
+    turn = np.array([[0.0, -1], [1, 0]])
+    off = turn + np.array([[0, -1e-6], [0, 0]])
+    with pytest.warns(UserWarning, match=r"breaks the equations by 5\.0e-07 only"):
+        found = intertwiners([turn], [off])
+    assert found.dim == 0 and found.gap < 1e-5
+    assert intertwiners([turn], [turn]).gap > 1
+
+
+def test_what_contradicts_itself_is_refused_in_words():
+    x, y, z = VECTOR.small
+    bad = [
+        (lambda: LieRepresentation("two", "SO(3)", [x, y]), ValueError, "lies .* outside of their span"),
+        (lambda: LieRepresentation("none", "SO(3)", []), ValueError, "at least one matrix"),
+        (lambda: LieRepresentation("wide", "SO(3)", [np.ones((2, 3))]), ValueError, "must be square"),
+        (lambda: LieRepresentation("nan", "SO(3)", [x * np.nan]), ValueError, "not finite"),
+        (lambda: LieRepresentation("two", "SO(3)", [x, np.eye(2)]), ValueError, r"sizes \[2, 3\]"),
+        (lambda: LieRepresentation("flat", "O(2)", [], [np.zeros((2, 2))]), ValueError, "not invertible"),
+        (lambda: rotations(1), ValueError, "two dimensions or more"),
+        (lambda: VECTOR + SPACETIME, ValueError, r"belongs to O\(1, 3\), not to SO\(3\)"),
+        (lambda: VECTOR * 3, TypeError, "a LieRepresentation is needed"),
+        (lambda: intertwiners(VECTOR, VECTOR.small), TypeError, "two of a kind"),
+        (lambda: intertwiners(VECTOR, SPACETIME), ValueError, "belongs to"),
+    ]
+    swapped = LieRepresentation("swapped", "SO(3)", [y, x, z])
+    bad.append((lambda: intertwiners(VECTOR, swapped), ValueError, "outside of their span"))
+    one = irreps(symmetric(3))[0]
+    bad.append((lambda: intertwiners(one, irreps(symmetric(4))[0]), ValueError, "rho_out: belongs to"))
+    bad.append((lambda: intertwiners(one, one, group=symmetric(4)), ValueError, "both sides are of"))
+    for call, error, words in bad:
+        with pytest.raises(error, match=words):
+            call()
+
+
+def test_a_layer_of_a_lie_group():
+    basis = equivariant_basis(VECTOR + VECTOR * VECTOR, VECTOR)
+    layer = EquivariantLinear(basis, 2, 3).double()
+    turn = expm(0.4 * VECTOR.small[0] - 1.3 * VECTOR.small[2])
+    before = torch.from_numpy(np.block([[turn, np.zeros((3, 9))], [np.zeros((9, 3)), np.kron(turn, turn)]]))
+    x = torch.randn(5, 2, 12, dtype=torch.float64)
+    there, here = layer(x @ before.T), layer(x) @ torch.from_numpy(turn).T
+    assert (there - here).abs().max() < 1e-12 < 0.1 < (layer(x) - here).abs().max()
