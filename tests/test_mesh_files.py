@@ -9,7 +9,14 @@ import robust_laplacian
 import trimesh
 
 from gdl_utils.data import rabbit
-from gdl_utils.meshes import Mesh, cotangent_laplacian, geodesic_distances, read_mesh
+from gdl_utils.meshes import (
+    Mesh,
+    cotangent_laplacian,
+    edge_transports,
+    geodesic_distances,
+    mend,
+    read_mesh,
+)
 
 CORNERS = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
 QUADS = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
@@ -88,7 +95,71 @@ def test_several_objects_are_pieces_of_one_mesh(tmp_path):
 def test_a_hole_is_a_boundary(tmp_path):
     (tmp_path / "open.off").write_text(off(CORNERS, QUADS[1:]))
     mesh, done = read_mesh(tmp_path / "open.off")
-    assert mesh.on_boundary.sum() == 4 and mesh.euler_characteristic == 1 and done == ()
+    assert mesh.on_boundary.sum() == 4 and mesh.euler_characteristic == 1
+    assert done == ("5 polygons split into triangles",)
+
+
+L_SHAPE = [(2, 1), (1, 1), (1, 2), (0, 2), (0, 0), (2, 0)]
+
+
+@pytest.mark.parametrize("first", range(6))
+@pytest.mark.parametrize("kind", ["off", "obj"])
+@pytest.mark.parametrize("back", [False, True])
+def test_polygons_need_not_be_convex(tmp_path, first, kind, back):
+    """A prism over an L, whatever corner comes first."""
+    corners = [(x, y, z) for z in (0, 3) for x, y in L_SHAPE[first:] + L_SHAPE[:first]]
+    faces = [tuple(range(6))[::-1], tuple(range(6, 12))]
+    faces += [(k, (k + 1) % 6, (k + 1) % 6 + 6, k + 6) for k in range(6)]
+    faces = [face[::-1] for face in faces] if back else faces
+    path = tmp_path / f"prism.{kind}"
+    path.write_text({"off": off, "obj": obj}[kind](corners, faces))
+    mesh, done = read_mesh(path)
+    assert mesh.areas.sum() == pytest.approx(2 * 3 + 8 * 3) and mesh.euler_characteristic == 2
+    assert "8 polygons split into triangles" in done
+
+
+def test_a_polygon_that_crosses_itself_is_split_somehow():
+    bow = np.array([(0, 0, 0), (1, 1, 0), (1, 0, 0), (0, 1, 0)], dtype=float)
+    assert len(mend(bow, [[0, 1, 2, 3]])[0].faces) == 2
+
+
+def test_where_objects_touch_they_stay_apart():
+    for shift, merged in (((1, 0, 0), False), ((1, 1, 0), False), ((1, 1, 1), True)):
+        corners = np.array([*CORNERS, *(np.add(c, shift) for c in CORNERS)], dtype=float)
+        mesh, done = mend(corners, [*QUADS, *(tuple(k + 8 for k in q) for q in QUADS)])
+        assert (mesh.components.max(), mesh.euler_characteristic, len(mesh.vertices)) == (1, 4, 16)
+        words = "1 vertex added where fans" if merged else "left apart, for an edge would have had more"
+        assert any(words in sentence for sentence in done), done
+        edge_transports(mesh)
+
+
+def test_pinches_are_undone_when_triangles_are_missing():
+    whole = rabbit(600)[0]
+    kept = np.random.default_rng(0).random(len(whole.faces)) > 0.15
+    mesh, done = mend(whole.vertices, whole.faces[kept])
+    assert any("added where fans of triangles met" in sentence for sentence in done)
+    assert mesh.areas.sum() == pytest.approx(whole.areas[kept].sum())
+    edge_transports(mesh)
+
+
+def test_vertices_that_are_nearly_one_are_said():
+    sphere = trimesh.creation.icosphere(1)
+    corners = np.array(sphere.vertices)[sphere.faces].reshape(-1, 3)
+    corners += 1e-8 * np.random.default_rng(0).standard_normal(corners.shape)
+    _, done = mend(corners, np.arange(len(corners)).reshape(-1, 3))
+    assert any("nearly in one place left apart" in sentence for sentence in done)
+
+
+def test_a_hollow_stays_hollow_and_what_is_inside_out_is_turned():
+    inner, outer = (trimesh.creation.icosphere(1, radius=r) for r in (0.5, 1))
+    n = len(outer.vertices)
+    corners = np.concatenate([outer.vertices, inner.vertices])
+    hollow = np.concatenate([outer.faces, inner.faces[:, ::-1] + n])
+    volume = lambda m: np.einsum("fi,fi,f->", m.vertices[m.faces[:, 0]], m.normals, m.areas) / 3
+    mesh, done = mend(corners, hollow)
+    assert done == () and volume(mesh) == pytest.approx(outer.volume - inner.volume)
+    mesh, done = mend(corners, hollow[:, ::-1])
+    assert len(done) == 1 and volume(mesh) == pytest.approx(outer.volume - inner.volume)
 
 
 STL = trimesh.creation.icosphere(2).export(file_type="stl")
@@ -96,9 +167,9 @@ BROKEN = {
     "nan.ply": (ply([("nan", 0, 0), *CORNERS[1:]], QUADS), "vertices: 1 of 8 are not finite"),
     "points.ply": (ply(CORNERS, []), "has no triangles"),
     "line.obj": ("v 0 0 0\nv 1 0 0\nl 1 2\n", "has no triangles"),
-    "far.obj": (obj(CORNERS, [(0, 1, 99)]), "cannot be read"),
+    "far.obj": (obj(CORNERS, [(0, 1, 99)]), "corners from 0 to 99; there are vertices 0 to 7"),
     "empty.off": ("", "cannot be read"),
-    "cut.off": (off(CORNERS, QUADS)[:60], "has no triangles"),
+    "cut.off": (off(CORNERS, QUADS)[:60], "8 vertices and 6 faces were announced, and 9 lines follow"),
     "cut.stl": (STL[:3000], "has no triangles; it holds points or lines, or is cut short"),
     "words.stl": ("hello", "has no triangles"),
     "words.txt": ("hello", "in no format that trimesh reads; these are .*off, ply, stl"),

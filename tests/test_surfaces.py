@@ -2,6 +2,8 @@
 
 import copy
 import io
+import pickle
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,8 +14,8 @@ from scipy.spatial.transform import Rotation
 from gdl_utils.data import rabbit, rabbit_pose
 from gdl_utils.equivariance import relative_error
 from gdl_utils.figures import show_surface, surface_marks
-from gdl_utils.layers import Diffusion, DiffusionBlock, Surface
-from gdl_utils.meshes import Mesh, cotangent_laplacian, edge_transports, vertex_gradient
+from gdl_utils.layers import Diffusion, DiffusionBlock, GaugeConv, Surface
+from gdl_utils.meshes import Mesh, cotangent_laplacian, edge_transports, eigenfunctions, vertex_gradient
 
 K = 40
 
@@ -39,13 +41,17 @@ def signal(n, channels=6):
 
 
 def turned_frames(surface, angle):
-    """The same surface with each frame turned by an angle, as its slopes tell."""
-    real, imaginary = (part.dense() for part in surface.slope)
-    cos, sin = angle.cos()[:, None], angle.sin()[:, None]
-    dense = cos * real + sin * imaginary, cos * imaginary - sin * real
-    edges = torch.cartesian_prod(torch.arange(len(angle)), torch.arange(len(angle))).T
-    slope = tuple(type(surface.slope[0])(edges, len(angle), part.T.flatten()) for part in dense)
-    return Surface(surface.areas, surface.values, surface.waves, slope, surface.transports)
+    """The same surface with each frame turned by an angle of its own, as its slopes tell."""
+    turn = torch.polar(torch.ones_like(angle), -angle)[surface.pairs[0]]
+    return replace(surface, slope=torch.view_as_real(torch.view_as_complex(surface.slope) * turn))
+
+
+def dense(surface):
+    """The map to the slopes as a complex matrix."""
+    (i, j), weight = surface.pairs, torch.view_as_complex(surface.slope)
+    matrix = torch.zeros(len(surface.areas), len(surface.areas), dtype=torch.complex128)
+    matrix.index_put_((i, j), weight, accumulate=True)
+    return matrix.index_put_((i, i), -weight, accumulate=True)
 
 
 def test_what_a_surface_holds(mesh, surface):
@@ -55,9 +61,10 @@ def test_what_a_surface_holds(mesh, surface):
     assert (waves.T @ (areas * waves) - torch.eye(K)).abs().max() < 1e-10
     left = torch.from_numpy(cotangent_laplacian(one) @ waves.numpy())
     assert relative_error(left, areas * waves * surface.values) < 1e-9
-    slope = vertex_gradient(one).toarray()
-    for part, wanted in zip(surface.slope, (slope.real, slope.imag), strict=True):
-        assert relative_error(part.dense(), torch.from_numpy(wanted)) < 1e-14
+    assert relative_error(dense(surface), torch.from_numpy(vertex_gradient(one).toarray())) < 1e-13
+    x = signal(500)
+    slopes = torch.complex(*surface.slopes(x))
+    assert relative_error(slopes, dense(surface) @ x.to(torch.complex128)) < 1e-12
     for found, wanted in zip(surface.transports, edge_transports(one), strict=True):
         assert torch.equal(found, torch.from_numpy(wanted))
 
@@ -75,7 +82,7 @@ def test_diffusion_is_its_formula(surface):
 def test_a_block_is_its_formula(surface, block):
     x = signal(500)
     spread = block.diffusion(x, surface)
-    slope = torch.complex(*(part.dense() for part in surface.slope)) @ spread.to(torch.complex128)
+    slope = dense(surface) @ spread.to(torch.complex128)
     slope = slope * block.diffusion.log_time.exp().sqrt()
     matrix = torch.complex(block.real.weight, block.imaginary.weight)
     products = torch.stack([(slope[:, i].conj() * (slope @ matrix[i])).real for i in range(6)], 1)
@@ -111,7 +118,7 @@ def test_frames_do_not_matter_unless_slopes_are_used_as_they_are(surface, block)
     angle = 6 * torch.rand(500, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     other, x = turned_frames(surface, angle), signal(500)
     assert relative_error(block(x, other), block(x, surface)) < 1e-13
-    assert relative_error(other.slope[0] @ x, surface.slope[0] @ x) > 0.1
+    assert relative_error(other.slopes(x)[0], surface.slopes(x)[0]) > 0.1
 
 
 def test_a_bend_of_space_that_changes_lengths_is_seen(mesh, surface, block):
@@ -159,8 +166,54 @@ def test_it_lives_with_torch(surface, block):
     assert torch.equal(copy.deepcopy(block)(x, surface), block(x, surface))
     single = Surface.of(rabbit(500)[0], K)
     assert relative_error(copy.deepcopy(block).float()(x.float(), single), block(x, surface)) < 1e-4
-    there = single.to("cpu")
-    assert torch.equal(there.waves, single.waves) and there.slope[0].n == 500
+    there = pickle.loads(pickle.dumps(single)).to("cpu")
+    assert torch.equal(there.waves, single.waves) and torch.equal(there.pairs, single.pairs)
+    meta = DiffusionBlock(6, device="meta")(x.float().to("meta"), single.to("meta"))
+    assert meta.shape == (500, 6)
+
+
+@pytest.mark.parametrize("what", ["block", "gauge"])
+def test_it_is_compiled_whole_and_for_every_size(what):
+    torch.manual_seed(0)
+    network = DiffusionBlock(3) if what == "block" else GaugeConv(3, 3, in_orders=0, out_orders=0)
+    call = lambda x, s: network(x, s) if what == "block" else network(x[..., None], *s.transports)[..., 0]
+    torch._dynamo.reset()
+    compiled = torch.compile(call, fullgraph=True, dynamic=True, backend="aot_eager")
+    for n in (500, 600):
+        surface, x = Surface.of(rabbit(n)[0], 12), torch.randn(n, 3)
+        assert relative_error(compiled(x, surface), call(x, surface)) < 1e-5
+
+
+def test_a_gauge_layer_is_exported_with_sizes_that_change():
+    layer = GaugeConv(2, 2, in_orders=1, out_orders=1)
+    one, other = (Surface.of(rabbit(n)[0], 4) for n in (500, 600))
+    V, P = torch.export.Dim("V"), torch.export.Dim("P")
+    shapes = ({0: V}, {1: P}, {0: P}, {0: P})
+    exported = torch.export.export(layer, (torch.randn(500, 2, 3), *one.transports), dynamic_shapes=shapes)
+    x = torch.randn(600, 2, 3)
+    assert relative_error(exported.module()(x, *other.transports), layer(x, *other.transports)) < 1e-6
+
+
+def test_pieces_need_a_wave_each():
+    whole = rabbit(500)[0]
+    two = Mesh(
+        np.concatenate([whole.vertices, whole.vertices + 5]), np.concatenate([whole.faces, whole.faces + 500])
+    )
+    surface = Surface.of(two, 20, dtype=torch.float64)
+    ones = torch.ones(1000, 2, dtype=torch.float64)
+    assert relative_error(Diffusion(2, dtype=torch.float64)(ones, surface), ones) < 1e-12
+    with pytest.raises(ValueError, match="k: got 1; this mesh has 2 pieces"):
+        Surface.of(two, 1)
+
+
+def test_the_unit_of_length_does_not_matter():
+    mesh = rabbit(500)[0]
+    values = eigenfunctions(mesh, 20)[0]
+    for unit in (1e-12, 1e-6, 1e6):
+        there = mesh.moved(mesh.vertices * unit)
+        others, same = eigenfunctions(there, 20)
+        assert np.abs(others[1:] * unit**2 / values[1:] - 1).max() < 1e-8
+        assert np.abs(same.T @ (there.vertex_areas[:, None] * same) - np.eye(20)).max() < 1e-8
 
 
 @pytest.mark.parametrize(
@@ -172,6 +225,11 @@ def test_it_lives_with_torch(surface, block):
         (lambda s: Diffusion(2)(torch.zeros(500, 2).long(), s), TypeError, "x: got torch.int64"),
         (lambda s: DiffusionBlock(2)(torch.zeros(500, 3), s), ValueError, r"needs \(500, 2\)"),
         (lambda s: Surface.of(rabbit(500)[0], 500), ValueError, "k: got 500"),
+        (lambda s: Surface.of("rabbit"), TypeError, "mesh: got str"),
+        (lambda s: s.to(torch.float32), TypeError, "for another type give Surface.of"),
+        (lambda s: Diffusion(2)(torch.zeros(500, 2), s), TypeError, "the surface is in torch.float64"),
+        (lambda s: Diffusion(2)(np.zeros((500, 2)), s), TypeError, "x: got ndarray"),
+        (lambda s: s.heat_signature([-1.0]), ValueError, "from 0 upwards"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(surface, call, error, words):

@@ -107,6 +107,22 @@ class GaugeConv(nn.Module):
         turn : tensor of shape (P,)
             By how much the angle of a vector grows from i to j.
         """
+        if not torch.compiler.is_compiling():  # sizes stay open there
+            self._check(x, pairs, there, turn)
+        i, j = pairs
+        along = _turned(x[j], -(turn + there))
+        said = _turned(torch.einsum("omcn,pcn->pom", self.weight, along), there)
+        y = said.new_zeros(x.shape[0], *said.shape[1:]).index_add(0, i, said)
+        neighbours = said.new_zeros(x.shape[0]).index_add(0, i, torch.ones_like(said[:, 0, 0])).clamp(min=1)
+        y = y / neighbours[:, None, None] + self._own(x)
+        if self.bias is None:
+            return y
+        return torch.cat([y[..., :1] + self.bias[:, None], y[..., 1:]], -1)
+
+    def _check(self, x, pairs, there, turn) -> None:
+        for name, given in (("x", x), ("pairs", pairs), ("there", there), ("turn", turn)):
+            if not isinstance(given, torch.Tensor):
+                raise TypeError(f"{name}: got {type(given).__name__}; give a tensor")
         wanted = (self.in_channels, 2 * self.in_orders + 1)
         if x.ndim != 3 or tuple(x.shape[1:]) != wanted:
             raise ValueError(f"x: got shape {tuple(x.shape)}; this layer needs (V, {wanted[0]}, {wanted[1]})")
@@ -114,15 +130,6 @@ class GaugeConv(nn.Module):
         if pairs.shape != (2, len(there)) or turn.shape != there.shape:
             shapes = tuple(pairs.shape), tuple(there.shape), tuple(turn.shape)
             raise ValueError(f"pairs, there, turn: got shapes {shapes}; give (2, P), (P,) and (P,)")
-        i, j = pairs
-        along = _turned(x[j], -(turn + there))
-        said = _turned(torch.einsum("omcn,pcn->pom", self.weight, along), there)
-        y = said.new_zeros(len(x), *said.shape[1:]).index_add(0, i, said)
-        neighbours = torch.bincount(i, minlength=len(x)).clamp(min=1).to(y.dtype)
-        y = y / neighbours[:, None, None] + self._own(x)
-        if self.bias is None:
-            return y
-        return torch.cat([y[..., :1] + self.bias[:, None], y[..., 1:]], -1)
 
     def _own(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the vertex's own field gives: a complex number for each order, as far as both go."""

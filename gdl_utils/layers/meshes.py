@@ -1,14 +1,14 @@
 """Layers on surfaces that know lengths along them: neither where in space a surface lies, nor how it was cut into triangles."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import nn
 
 from gdl_utils._checks import check_positive, check_real
-from gdl_utils.layers.adjacency import Adjacency
-from gdl_utils.meshes import Mesh, edge_transports, eigenfunctions, vertex_gradient
+from gdl_utils.meshes import Mesh, edge_transports, eigenfunctions
+from gdl_utils.meshes.transport import slopes_along
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,52 +25,78 @@ class Surface:
         The λ of its slowest waves, the eigenfunctions of the Laplacian.
     waves : tensor of shape (V, k)
         These waves, with a mean square of 1 over the area.
-    slope : pair of Adjacency
-        Real and imaginary part of the slope of a function at each vertex, in its frame, as ``vertex_gradient`` gives it.
-    transports : tuple of tensors of shape (2, P), (P,) and (P,)
-        What ``edge_transports`` gives, for ``GaugeConv``.
+    pairs : tensor of shape (2, P)
+        Pairs (i, j) of neighbours, both ways.
+    there, turn : tensors of shape (P,)
+        At which angle j lies, seen from i, and by how much an arrow's angle grows from i to j: with the pairs what ``edge_transports`` gives.
+    slope : tensor of shape (P, 2)
+        Real and imaginary part of the weight that x_j - x_i has in the slope of x at i, as ``vertex_gradient`` gives it.
     """
 
     areas: torch.Tensor
     values: torch.Tensor
     waves: torch.Tensor
-    slope: tuple[Adjacency, Adjacency]
-    transports: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    pairs: torch.Tensor
+    there: torch.Tensor
+    turn: torch.Tensor
+    slope: torch.Tensor
 
     @classmethod
-    def of(cls, mesh: Mesh, k: int = 64, *, dtype: torch.dtype = torch.float32) -> "Surface":
+    def of(cls, mesh: Mesh, k: int | None = None, *, dtype: torch.dtype = torch.float32) -> "Surface":
         """Compute all of it, in double precision, and round it once.
 
         Parameters
         ----------
         mesh : Mesh
             The surface, with more than k vertices.
-        k : int
-            How many waves. What is finer than they are does not spread.
+        k : int, optional
+            How many waves, by default 64, or one less than there are vertices. What is finer than they are does not spread. Some
+            seconds for 10,000 vertices, and some more with k.
         dtype : torch.dtype
             Of the tensors.
 
         Raises
         ------
         TypeError, ValueError
-            As ``eigenfunctions`` and ``edge_transports``.
+            If this is no mesh, or k is less than the number of its pieces, each of which has a wave that is constant; or as
+            ``eigenfunctions`` and ``edge_transports``.
         """
+        if not isinstance(mesh, Mesh):
+            raise TypeError(f"mesh: got {type(mesh).__name__}; give a Mesh, such as mend(vertices, faces)[0]")
+        k = min(64, len(mesh.vertices) - 1) if k is None else check_positive("k", k)
+        pieces = int(mesh.components.max()) + 1
+        if k < pieces:
+            raise ValueError(
+                f"k: got {k}; this mesh has {pieces} pieces, and needs a wave for each, at least"
+            )
         mesh = mesh.moved(mesh.vertices / np.sqrt(mesh.areas.sum()))
         values, waves = eigenfunctions(mesh, k)
-        slope = vertex_gradient(mesh).tocoo()
-        edges = torch.from_numpy(np.stack([slope.col, slope.row]).astype(np.int64))
-        slopes = (Adjacency(edges, len(waves), part).to(dtype) for part in (slope.data.real, slope.data.imag))
-        pairs, *angles = edge_transports(mesh)
-        areas, values, waves, *angles = (
-            torch.from_numpy(a).to(dtype) for a in (mesh.vertex_areas, values, waves, *angles)
-        )
-        return cls(areas, values, waves, tuple(slopes), (torch.from_numpy(pairs), *angles))
+        pairs, there, turn = edge_transports(mesh)
+        weight = slopes_along(mesh, pairs, there)[1]
+        floats = (mesh.vertex_areas, values, waves, there, turn, np.stack([weight.real, weight.imag], 1))
+        areas, values, waves, there, turn, slope = (torch.from_numpy(a).to(dtype) for a in floats)
+        return cls(areas, values, waves, torch.from_numpy(pairs), there, turn, slope)
+
+    def __repr__(self) -> str:
+        return f"Surface({len(self.areas):,} vertices, {len(self.values)} waves, {self.areas.dtype})"
 
     def to(self, device: torch.device | str) -> "Surface":
-        """Give the same on another device."""
-        tensors = (t.to(device) for t in (self.areas, self.values, self.waves))
-        pairs = tuple(tuple(part.to(device) for part in parts) for parts in (self.slope, self.transports))
-        return Surface(*tensors, *pairs)
+        """Give the same on another device. For another type of numbers make it anew, ``Surface.of(mesh, dtype=…)``."""
+        if isinstance(device, torch.dtype):
+            raise TypeError(f"device: got {device}; for another type give Surface.of(mesh, dtype={device})")
+        return Surface(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    @property
+    def transports(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What ``GaugeConv`` takes beside its fields: pairs, there and turn."""
+        return self.pairs, self.there, self.turn
+
+    def slopes(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the slope of each channel at each vertex, in the vertex's own axes: two tensors of shape (V, channels)."""
+        i, j = self.pairs
+        growth = x[j] - x[i]
+        summed = lambda part: torch.zeros_like(x).index_add(0, i, part[:, None] * growth)
+        return summed(self.slope[:, 0]), summed(self.slope[:, 1])
 
     def mean(self, x: torch.Tensor) -> torch.Tensor:
         """Average over the area, (V, channels) -> (channels,): the same for all meshings of a surface, nearly."""
@@ -86,7 +112,10 @@ class Surface:
         times : tensor of shape (times,)
             In units of the area: 0.001 sees details, 0.1 a large part of the surface.
         """
-        left = self.waves**2 @ torch.exp(-self.values[:, None] * times.to(self.values))
+        times = torch.as_tensor(times).to(self.values)
+        if times.ndim != 1 or not (times >= 0).all():
+            raise ValueError(f"times: got {times.tolist()}; give a row of numbers from 0 upwards")
+        left = self.waves**2 @ torch.exp(-self.values[:, None] * times)
         return left / self.mean(left)
 
 
@@ -115,7 +144,8 @@ class Diffusion(nn.Module):
 
     Notes
     -----
-    Takes and gives ``(V, channels)``. Computed with the surface's waves; what is finer is dropped.
+    Takes and gives ``(V, channels)``. Computed with the surface's waves; what is finer is dropped. Of two pieces of one shape some may
+    leak from one to the other, where the last wave is one of several that belong together.
 
     Sharp, Attaiki, Crane and Ovsjanikov (2022), "DiffusionNet: discretization agnostic learning on surfaces".
     """
@@ -205,7 +235,7 @@ class DiffusionBlock(nn.Module):
             On which it lies.
         """
         spread = self.diffusion(x, surface)
-        p, q = (part @ spread * (self.diffusion.log_time / 2).exp() for part in surface.slope)
+        p, q = (part * (self.diffusion.log_time / 2).exp() for part in surface.slopes(spread))
         products = p * (self.real(p) - self.imaginary(q)) + q * (self.imaginary(p) + self.real(q))
         return x + self.mix(torch.cat([x, spread, products.tanh()], 1))
 
@@ -214,6 +244,14 @@ def check_on(surface: Surface, x: torch.Tensor, channels: int) -> None:
     """Refuse in words a signal that does not lie on a surface, or has other channels."""
     if not isinstance(surface, Surface):
         raise TypeError(f"surface: got {type(surface).__name__}; give a Surface, as Surface.of(mesh)")
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"x: got {type(x).__name__}; give a tensor")
+    if torch.compiler.is_compiling():
+        return  # sizes stay open
     if tuple(x.shape) != (len(surface.areas), channels):
         raise ValueError(f"x: got shape {tuple(x.shape)}; this needs ({len(surface.areas)}, {channels})")
     check_real(x)
+    if x.dtype != surface.areas.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(
+            f"x: got {x.dtype}, and the surface is in {surface.areas.dtype}; Surface.of(mesh, dtype=…) makes one of another type"
+        )

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from gdl_utils.meshes.mesh import Mesh, _arrays, _crossed, _edges, _no_area, _sides, _that_meet
+
+NEAR = 1e-6  # of the mesh's size: vertices that are closer may have been meant as one
 
 
 def read_mesh(path: str | Path) -> tuple[Mesh, tuple[str, ...]]:
@@ -17,7 +20,8 @@ def read_mesh(path: str | Path) -> tuple[Mesh, tuple[str, ...]]:
     ----------
     path : str or Path
         A file in one of the formats of trimesh that hold surfaces: OFF, OBJ, PLY, STL, GLB and others. A scene of several parts is read as one
-        mesh of several pieces; colours, textures and normals are left out.
+        mesh; colours, textures and normals are left out. Polygons of OFF and OBJ files may be concave; those of other formats are
+        split by trimesh, and have to be convex.
 
     Returns
     -------
@@ -42,35 +46,70 @@ def read_mesh(path: str | Path) -> tuple[Mesh, tuple[str, ...]]:
             f"path: {path.name!r} is in no format that trimesh reads; these are {', '.join(sorted(known))}"
         )
     try:
-        found = trimesh.load_mesh(path, process=False)
+        if path.suffix.lower() in (".off", ".obj"):
+            read = _off if path.suffix.lower() == ".off" else _obj
+            vertices, faces = read(path.read_text(encoding="utf-8", errors="replace"))
+            found = None
+        else:
+            found = trimesh.load_mesh(path, process=False)
     except Exception as error:  # each format fails in its own way
         raise ValueError(
             f"path: {path.name!r} cannot be read ({type(error).__name__}: {error}); is it what its name says?"
         ) from error
-    faces = getattr(found, "faces", np.empty((0, 3)))
+    if found is not None:
+        vertices, faces = np.asarray(found.vertices), getattr(found, "faces", np.empty((0, 3)))
     if not len(faces):
         raise ValueError(f"path: {path.name!r} has no triangles; it holds points or lines, or is cut short")
-    return mend(np.asarray(found.vertices), np.asarray(faces))
+    return mend(vertices, faces)
+
+
+def _off(text: str) -> tuple[np.ndarray, list[list[int]]]:
+    """Read vertices and polygons of an OFF file; what follows them on a line are colours."""
+    lines = [line.split("#")[0].split() for line in text.splitlines()]
+    lines = [words for words in lines if words]
+    if not lines or not lines[0][0].endswith("OFF"):
+        raise ValueError("its first word is not OFF")
+    lines[0] = lines[0][1:]
+    v, f = map(int, (lines.pop(0) or lines.pop(0))[:2])
+    if len(lines) < v + f:
+        raise ValueError(f"{v} vertices and {f} faces were announced, and {len(lines)} lines follow")
+    faces = [[int(c) for c in words[1 : 1 + int(words[0])]] for words in lines[v : v + f]]
+    return np.array([[float(x) for x in words[:3]] for words in lines[:v]]), faces
+
+
+def _obj(text: str) -> tuple[np.ndarray, list[list[int]]]:
+    """Read vertices and polygons of an OBJ file: numbers begin with 1, negative ones count from the last vertex."""
+    vertices, faces = [], []
+    for line in text.replace("\\\n", " ").splitlines():
+        kind, *words = line.split("#")[0].split() or [""]
+        if kind == "v":
+            vertices.append([float(x) for x in words[:3]])
+        elif kind == "f":
+            numbers = [int(word.split("/")[0]) for word in words]
+            faces.append([k - 1 if k > 0 else len(vertices) + k for k in numbers])
+    return np.array(vertices).reshape(-1, 3), faces
 
 
 def mend(vertices: np.ndarray, faces: Sequence[Sequence[int]]) -> tuple[Mesh, tuple[str, ...]]:
     """Make a mesh of what files hold, where that is safe, and say what was done.
 
-    In this order: polygons are split into triangles from their first corner; vertices in the same place are made one, as STL files need;
-    triangles without area, and those that occur twice, are dropped; so are vertices without triangles; triangles that are seen from the
-    other side are turned, so that each piece agrees with its first triangle, and closed pieces are turned outwards.
+    In this order: polygons are split into triangles; vertices in the same place are made one, as STL files need, unless an edge would get
+    more than two triangles by that, as where two objects touch; triangles without area, and those that occur twice, are dropped,
+    which may leave a slit; so are vertices without triangles; triangles that are seen from the other side are turned, so that each
+    piece agrees with itself, and then closed pieces are turned outwards; a vertex in which several fans of triangles meet becomes
+    several.
 
     Parameters
     ----------
     vertices : array of shape (V, 3)
         As for ``Mesh``.
     faces : sequence of sequences of whole numbers
-        The corners of each polygon, three or more, in order round it; convex ones, for they are split from their first corner.
+        The corners of each polygon, three or more, in order round it, flat or nearly so; it need not be convex.
 
     Returns
     -------
     tuple of Mesh and tuple of str
-        The mesh, and a sentence for each kind of thing that was mended.
+        The mesh, and a sentence for each kind of thing that was mended; or that looks as if it should be, and was left.
 
     Raises
     ------
@@ -91,36 +130,130 @@ def mend(vertices: np.ndarray, faces: Sequence[Sequence[int]]) -> tuple[Mesh, tu
         if n:
             done.append(f"{n:,} {one if n == 1 else many} {what}")
 
+    if faces is None or not hasattr(faces, "__len__"):
+        raise TypeError(f"faces: got {type(faces).__name__}; give the corners of each polygon")
     faces = [list(face) for face in faces]
     few = [face for face in faces if len(face) < 3]
     if few:
         raise ValueError(f"faces: got one with {len(few[0])} corners; a polygon has three or more")
-    split = [(face[0], face[k], face[k + 1]) for face in faces for k in range(1, len(face) - 1)]
-    vertices, faces_ = _arrays(vertices, split)
+    vertices, split = _arrays(vertices, [face[:3] for face in faces])
+    n = len(vertices)
+    if any(len(face) > 3 for face in faces):
+        wrong = [c for face in faces for c in face if not 0 <= c < n]
+        if wrong:
+            raise ValueError(f"faces: has a corner {wrong[0]}; there are vertices 0 to {n - 1}")
+        split = np.array([t for face in faces for t in _triangles(vertices, face)])
     note(sum(len(face) > 3 for face in faces), "polygon", "polygons", "split into triangles")
-    places, first, which = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)  # the places in the order in which they came
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    note(len(vertices) - len(places), "vertex", "vertices", "in the place of another made one with it")
-    vertices, faces_ = vertices[first[order]], rank[which.ravel()][faces_]
-    kept = faces_[~_no_area(vertices, faces_)]
-    note(len(faces_) - len(kept), "triangle", "triangles", "without area dropped")
+    merged, which = _merged(vertices)
+    joined = which[split]
+    flat = _no_area(merged, joined)
+    if _most(joined[~flat]) > 2 >= _most(split):
+        merged, joined = vertices, split
+        done.append(
+            "vertices in the same place left apart, for an edge would have had more than two triangles"
+        )
+    else:
+        note(n - len(merged), "vertex", "vertices", "in the place of another made one with it")
+    kept = joined[~_no_area(merged, joined)]
+    note(len(joined) - len(kept), "triangle", "triangles", "without area dropped")
     once = np.sort(np.unique(np.sort(kept, 1), axis=0, return_index=True)[1])
     note(len(kept) - len(once), "triangle", "triangles", "that occurred twice dropped")
     kept = kept[once]
     if not len(kept):
         raise ValueError("faces: none is left with an area")
     used, inverse = np.unique(kept, return_inverse=True)
-    note(len(vertices) - len(used), "vertex", "vertices", "without triangles dropped")
-    vertices, kept = vertices[used], inverse.reshape(-1, 3)
+    note(len(merged) - len(used), "vertex", "vertices", "without triangles dropped")
+    vertices, kept = merged[used], inverse.reshape(-1, 3)
     turned = _turned(vertices, kept)
     note(int((turned != kept).any(1).sum()), "triangle", "triangles", "turned to be seen from the same side")
-    return Mesh(vertices, turned), tuple(done)
+    mesh = Mesh(vertices, turned)
+    fan = _fans(mesh)
+    if fan.max() >= len(vertices):
+        note(
+            fan.max() + 1 - len(vertices),
+            "vertex",
+            "vertices",
+            "added where fans of triangles met in a point",
+        )
+        place = np.empty((fan.max() + 1, 3))
+        place[fan] = vertices[turned]
+        mesh = Mesh(place, fan)
+    near = _near(mesh)
+    note(near, "pair", "pairs", "of boundary vertices nearly in one place left apart")
+    return mesh, tuple(done)
+
+
+def _triangles(vertices: np.ndarray, face: list[int]) -> list[tuple[int, int, int]]:
+    """Split a polygon, a convex one from its first corner; else by cutting off ears, corners that stick out with no other corner in them."""
+    points = vertices[face] - vertices[face[0]]
+    normal = np.cross(points, np.roll(points, -1, 0)).sum(0)
+    turn = lambda a, b, c: np.cross(vertices[b] - vertices[a], vertices[c] - vertices[b]) @ normal
+    fan = [(face[0], face[k], face[k + 1]) for k in range(1, len(face) - 1)]
+    if all(turn(*triangle) >= 0 for triangle in fan):
+        return fan
+    left, found = list(face), []
+    while len(left) > 3:
+        for k in range(len(left)):
+            a, b, c = left[k - 1], left[k], left[(k + 1) % len(left)]
+            inside = lambda p, a=a, b=b, c=c: min(turn(a, b, p), turn(b, c, p), turn(c, a, p)) >= 0
+            others = [p for p in left if p not in (a, b, c)]
+            if turn(a, b, c) > 0 and not any(map(inside, others)):
+                found.append((a, b, c))
+                del left[k]
+                break
+        else:
+            return fan  # it crosses itself
+    return [*found, tuple(left)]
+
+
+def _merged(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give each place once, in the order in which they came, and for each vertex its number."""
+    _, first, which = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return vertices[first[order]], rank[which.ravel()]
+
+
+def _most(faces: np.ndarray) -> int:
+    """Count the triangles of the edge that has most, each triangle once."""
+    once = np.unique(np.sort(faces, 1), axis=0)
+    return int(_edges(_sides(once))[2].max(initial=0))
+
+
+def _fans(mesh: Mesh) -> np.ndarray:
+    """Give each corner, (F, 3), the number of its fan of triangles: a vertex's first has the vertex's own, others come after the last vertex."""
+    side = np.flatnonzero(mesh.twins >= 0)
+    twin = mesh.twins[side]
+    corner = lambda side, step: 3 * (side // 3) + (side + step) % 3
+    # A side runs from corner c + 1 to corner c + 2; its twin the other way.
+    rows = np.concatenate([corner(side, 1), corner(side, 2)])
+    columns = np.concatenate([corner(twin, 2), corner(twin, 1)])
+    n = mesh.faces.size
+    fan = connected_components(
+        sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), (n, n)), directed=False
+    )[1]
+    vertex = np.empty(fan.max() + 1, dtype=np.int64)
+    vertex[fan] = mesh.faces.ravel()
+    first = np.zeros(len(vertex), dtype=bool)
+    first[np.unique(vertex, return_index=True)[1]] = True
+    number = vertex.copy()
+    number[~first] = len(mesh.vertices) + np.arange((~first).sum())
+    return number[fan].reshape(-1, 3)
+
+
+def _near(mesh: Mesh) -> int:
+    """Count pairs of boundary vertices closer than a millionth of the mesh's size, and not in the same place."""
+    points = mesh.vertices[mesh.on_boundary]
+    if not len(points):
+        return 0
+    pairs = KDTree(points).query_pairs(NEAR * np.ptp(mesh.vertices, axis=0).max(), output_type="ndarray")
+    apart = (points[pairs[:, 0]] != points[pairs[:, 1]]).any(1)
+    return int(apart.sum())
 
 
 def _turned(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Turn triangles so that all of a piece are seen from the side of its first, and closed pieces from outside."""
+    """Turn triangles so that all of a piece are seen from the same side, and closed pieces from outside."""
     sides = _sides(faces)
     _, which, count = _edges(sides)
     if count.max() > 2:
@@ -142,7 +275,9 @@ def _turned(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     flip = label[:n] != label[first][piece]
     volume = np.einsum("fi,fi->f", vertices[faces[:, 0]], _crossed(vertices, faces)) * np.where(flip, -1, 1)
     open_ones = np.unique(piece[np.flatnonzero(count[which] == 1) // 3])
-    inside_out = np.bincount(piece, volume) < 0
-    inside_out[open_ones] = False
-    flip ^= inside_out[piece]
+    volumes = np.bincount(piece, volume)
+    closed = ~np.isin(np.arange(len(volumes)), open_ones)
+    # Where each piece agreed with itself, one that is turned inwards may be a hollow: then all closed ones are turned, or none.
+    inside_out = volumes < 0 if flip.any() else np.full(len(volumes), volumes[closed].sum() < 0)
+    flip ^= (inside_out & closed)[piece]
     return np.where(flip[:, None], faces[:, ::-1], faces)

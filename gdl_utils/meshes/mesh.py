@@ -45,6 +45,7 @@ class Mesh:
 
     def __post_init__(self) -> None:
         vertices, faces = _arrays(self.vertices, self.faces)
+        vertices.setflags(write=False), faces.setflags(write=False)  # what follows from them is kept
         object.__setattr__(self, "vertices", vertices)
         object.__setattr__(self, "faces", faces)
         loose = len(vertices) - len(np.unique(faces))
@@ -67,6 +68,9 @@ class Mesh:
                 f"faces: at {twice} edges two triangles run the same way, so that one of them is seen from the other side; "
                 "mend(vertices, faces) turns them"
             )
+
+    def __repr__(self) -> str:
+        return f"Mesh({len(self.vertices):,} vertices, {len(self.faces):,} faces)"
 
     @cached_property
     def half_edges(self) -> np.ndarray:

@@ -54,16 +54,31 @@ def vertex_frames(mesh: Mesh) -> np.ndarray:
     -------
     array of shape (V, 3, 3)
         The three vectors of each vertex.
+
+    Raises
+    ------
+    ValueError
+        If normals cancel at a vertex, as in a flat pillow; or as ``edge_transports``.
     """
     normal = np.stack([mesh.gathered(np.repeat(mesh.normals[:, i] * mesh.areas, 3)) for i in range(3)], 1)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    size = np.linalg.norm(normal, axis=1, keepdims=True)
+    if (size <= 1e-9 * mesh.vertex_areas[:, None]).any():
+        raise ValueError(
+            f"mesh: at vertex {int(size.argmin())} the triangles' normals add up to 0; there is no side to look from"
+        )
+    normal /= size
+    # Of the edges that leave a vertex the one that is least steep to the normal, turned back by its angle.
     half, angles = mesh.half_edges, _directions(mesh)[0]
-    start = np.flatnonzero(angles == 0)
-    along = np.empty_like(normal)
-    along[half[start, 0]] = mesh.vertices[half[start, 1]] - mesh.vertices[half[start, 0]]
-    along -= (along * normal).sum(1, keepdims=True) * normal
+    along = mesh.vertices[half[:, 1]] - mesh.vertices[half[:, 0]]
     along /= np.linalg.norm(along, axis=1, keepdims=True)
-    return np.stack([along, np.cross(normal, along), normal], 1)
+    n = normal[half[:, 0]]
+    along -= (along * n).sum(1, keepdims=True) * n
+    flat = np.linalg.norm(along, axis=1)
+    order = np.lexsort((-flat.round(9), half[:, 0]))
+    best = order[np.searchsorted(half[order, 0], np.arange(len(normal)))]
+    along, n, angle = along[best] / flat[best][:, None], normal, angles[best][:, None]
+    along = np.cos(angle) * along - np.sin(angle) * np.cross(n, along)
+    return np.stack([along, np.cross(n, along), n], 1)
 
 
 def vertex_gradient(mesh: Mesh) -> sparse.csr_matrix:
@@ -88,17 +103,23 @@ def vertex_gradient(mesh: Mesh) -> sparse.csr_matrix:
     ValueError
         As ``edge_transports``.
     """
-    (i, j), there, _ = edge_transports(mesh)
-    n = len(mesh.vertices)
+    (i, j), weight = slopes_along(mesh, *edge_transports(mesh)[:2])
+    n, rows, columns = len(mesh.vertices), np.concatenate([i, i]), np.concatenate([j, i])
+    return sparse.coo_matrix((np.concatenate([weight, -weight]), (rows, columns)), (n, n)).tocsr()
+
+
+def slopes_along(mesh: Mesh, pairs: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the pairs (i, j), and for each the complex weight of x_j - x_i in the slope at i."""
+    (i, j), n = pairs, len(mesh.vertices)
     edge = np.linalg.norm(mesh.vertices[j] - mesh.vertices[i], axis=1) * np.exp(1j * there)
     # Of the slope z = p + i q the growth along an edge e is Re(conj(e) z): with S = Σ |e|² and T = Σ e² the fit solves
     # (S z + T conj(z)) / 2 = Σ e growth.
     total = np.bincount(i, np.abs(edge) ** 2, n)
     squares = np.bincount(i, (edge**2).real, n) + 1j * np.bincount(i, (edge**2).imag, n)
     size = total**2 - np.abs(squares) ** 2
-    weight = 2 * (total[i] * edge - squares[i] * edge.conj()) / size[i]
-    rows, columns = np.concatenate([i, i]), np.concatenate([j, i])
-    return sparse.coo_matrix((np.concatenate([weight, -weight]), (rows, columns)), (n, n)).tocsr()
+    if (size <= 1e-12 * total**2).any():
+        raise ValueError(f"mesh: the edges at vertex {int(size.argmin())} lie in one line; there is no slope")
+    return pairs, 2 * (total[i] * edge - squares[i] * edge.conj()) / size[i]
 
 
 def holonomy(mesh: Mesh, path: Sequence[int]) -> float:
