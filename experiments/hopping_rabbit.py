@@ -295,8 +295,8 @@ ARMS = {
     "diffusion": partial(Blocks, signature, len(TIMES), 17),
     "fixed times": partial(Blocks, signature, len(TIMES), 17, "fixed"),
     "no slopes": partial(Blocks, signature, len(TIMES), 24, "no slopes"),
-    "diffusion, coordinates": partial(Blocks, turned_when_learning, 3, 18),
     "gauge": partial(Gauges, 10),
+    "diffusion, coordinates": partial(Blocks, turned_when_learning, 3, 18),
 }
 
 

@@ -8,14 +8,13 @@ import pytest
 import robust_laplacian
 import trimesh
 
-from gdl_utils.data import rabbit
+from gdl_utils.data import rabbit, read_mesh
 from gdl_utils.meshes import (
     Mesh,
     cotangent_laplacian,
     edge_transports,
     geodesic_distances,
     mend,
-    read_mesh,
 )
 
 CORNERS = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]

@@ -1,4 +1,4 @@
-"""Real data: small ones that need no download, and MNIST, which is fetched when it is asked for; drawn clocks; images in frames, turned, on hexagons; volumes."""
+"""Real data: small ones that need no download, and MNIST, which is fetched when it is asked for; drawn clocks; images in frames, turned, on hexagons; volumes; a rabbit, and meshes from files."""
 
 from gdl_utils.data.adrenal import adrenal
 from gdl_utils.data.binding import binding_sites, clip_sites
@@ -7,6 +7,7 @@ from gdl_utils.data.digits import digits
 from gdl_utils.data.graphs import karate_club, look_alikes, tetracubes
 from gdl_utils.data.hexagons import hexagonal
 from gdl_utils.data.images import centred, rotate
+from gdl_utils.data.mesh_files import read_mesh
 from gdl_utils.data.mnist import mnist
 from gdl_utils.data.penguins import penguins
 from gdl_utils.data.planted import planted, shuffle_pairs
@@ -32,6 +33,7 @@ __all__ = [
     "planted",
     "rabbit",
     "rabbit_pose",
+    "read_mesh",
     "read_sequences",
     "reverse_complement",
     "rotate",

@@ -10,7 +10,7 @@ from gdl_utils.meshes.laplacian import (
     gradient,
     heat,
 )
-from gdl_utils.meshes.mending import mend, read_mesh
+from gdl_utils.meshes.mending import mend
 from gdl_utils.meshes.mesh import Mesh
 from gdl_utils.meshes.transport import edge_transports, holonomy, vertex_frames, vertex_gradient
 
@@ -24,7 +24,6 @@ __all__ = [
     "heat",
     "holonomy",
     "mend",
-    "read_mesh",
     "vertex_frames",
     "vertex_gradient",
 ]
