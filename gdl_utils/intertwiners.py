@@ -43,8 +43,8 @@ class Intertwiners:
     broken : float
         By how much the solutions break an equation at most, next to the size of the matrices: rounding.
     gap : float
-        By how much every other map breaks them at least, as far as the solver saw: the smallest singular value that does not count as
-        solved. Where all is permutations there is nothing to weigh, and it is infinite.
+        By how much every map of norm 1 that is orthogonal to the solutions breaks them at least: the smallest singular value that does not
+        count as solved, among maps that a first step has left, where there are more than 400 unknowns. Where all is permutations there is nothing to weigh, and it is infinite.
     by_characters : int or None
         The dimension found in another way, as the mean of χ_out(g) χ_in(g⁻¹); known where both sides are a ``Representation``.
     """

@@ -15,9 +15,9 @@ CLOSED = 1e-9  # how far a bracket may lie outside of the span of the generators
 class LieRepresentation:
     """A representation of a matrix group by real matrices, told by its generators.
 
-    A group of infinitely many elements cannot be listed. But near the identity each is exp(Σ t_i A_i), and what commutes with all A_i
-    commutes with all of those; a finite number of further elements, such as a mirror image, lead to its other pieces. So a layer
-    respects the group if it commutes with these few matrices.
+    A group of infinitely many elements cannot be listed. But near the identity each is exp(Σ t_i A_i), and products of such make up the
+    piece of the group that is connected with it; a finite number of further elements, such as a mirror image, lead to its other
+    pieces. So a layer respects the group if it does so for these few matrices.
 
     Parameters
     ----------
