@@ -249,6 +249,17 @@ def test_waves_of_the_sphere():
     assert np.abs(np.cross(pull, mesh.vertices)).max() <= 0.01 * np.linalg.norm(pull, axis=1).max()
 
 
+@pytest.mark.parametrize("subdivisions", [2, 3])
+@pytest.mark.parametrize("k", [9, 16, 25, 30, 36])
+def test_no_wave_is_missed_where_several_have_one_value(subdivisions, k):
+    """On spheres of several sizes, against all eigenvalues of the dense matrix."""
+    mesh = icosphere(subdivisions)
+    mesh = mesh.moved(mesh.vertices * 1.7)
+    root = np.sqrt(mesh.vertex_areas)
+    dense = np.linalg.eigvalsh(cotangent_laplacian(mesh).toarray() / root / root[:, None])
+    assert np.abs(eigenfunctions(mesh, k)[0] - dense[:k]).max() < 1e-9 * dense[k]
+
+
 def test_each_piece_has_a_wave_that_is_constant():
     values, _ = eigenfunctions(two(icosphere(1), plane(40)), 4)
     assert (values[:2] <= 1e-9).all() and values[2] > 0.1

@@ -8,7 +8,7 @@ from gdl_utils.meshes import Mesh, mend
 
 
 def read_mesh(path: str | Path) -> tuple[Mesh, tuple[str, ...]]:
-    """Read a triangle mesh from a file, with trimesh, and mend it.
+    """Read a mesh from a file, OFF and OBJ by lines of our own and the rest with trimesh, and mend it.
 
     Parameters
     ----------

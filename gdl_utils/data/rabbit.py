@@ -11,7 +11,7 @@ from gdl_utils._checks import check_positive
 from gdl_utils.meshes import Mesh
 
 PARTS = ("body", "head", "ears", "forelegs", "hind legs", "tail")
-# Rounded sticks, from one end to the other in units of which the rabbit is 2 long: part, ends, half the width at the middle and at the ends.
+# Rounded sticks, from one end to the other in units of which the rabbit is 2.5 long: part, both ends, half the width.
 # Those with x > 0 have a twin on the other side. x points to its right, y forwards, z up.
 STICKS = (
     ("body", (0.0, -0.45, 0.05), (0.0, -0.35, 0.05), 0.47),
@@ -33,7 +33,7 @@ REACH = np.array([[-0.85, -1.4, -1.1], [0.85, 1.6, 2.1]])  # a box round it
 
 
 def rabbit(vertices: int = 1000, *, seed: int = 0) -> tuple[Mesh, np.ndarray]:
-    """Make a rabbit at rest: a closed surface in one piece, about 2 long.
+    """Make a rabbit at rest: a closed surface in one piece, 2.5 long.
 
     The surface is where a function of space is 0, which is close to the distance from the nearest of some rounded sticks, with hollows
     filled a little; marching cubes find it finely (scikit-image). On it as many points are drawn as are wanted, and spread evenly, each to
@@ -100,13 +100,11 @@ def _fine() -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]:
     points, faces, *_ = marching_cubes(field, 0.0, spacing=(FINE,) * 3, gradient_direction="descent")
     points, n = points.astype(np.float64) + REACH[0], len(points)
     one, other = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).T
-    step = lambda: np.linalg.norm(points[one] - points[other], axis=1)
-    for _ in range(
-        5
-    ):  # each to the middle of its neighbours, and back onto the surface: so they lie more evenly
+    for _ in range(5):  # each towards the middle of its neighbours, and back onto the surface
         middle = np.stack([np.bincount(one, points[other, k], n) for k in range(3)], 1)
         points = _on_surface((points + middle / np.bincount(one, minlength=n)[:, None]) / 2)
-    return points, faces, sparse.csr_matrix((step(), (one, other)), (n, n))
+    lengths = np.linalg.norm(points[one] - points[other], axis=1)
+    return points, faces, sparse.csr_matrix((lengths, (one, other)), (n, n))
 
 
 def _nearest(ways: sparse.csr_matrix, centres: np.ndarray) -> np.ndarray:

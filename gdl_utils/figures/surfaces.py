@@ -42,7 +42,7 @@ def show_surface(
     mesh : Mesh
         The surface. What lies behind is hidden; of a surface without boundary the inside too.
     strength : float, or array of shape (V,) or (F,)
-        From 0 to 1; what is beyond is drawn as they are.
+        From 0 to 1; what is beyond is drawn as these.
     role : str, or sequence of F of them
         One of the book's roles, such as ``"signal"``, for all triangles or for each.
     view : (float, float)

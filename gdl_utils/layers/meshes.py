@@ -72,7 +72,7 @@ class Surface:
         mesh = mesh.moved(mesh.vertices / np.sqrt(mesh.areas.sum()))
         values, waves = eigenfunctions(mesh, k)
         pairs, there, turn = edge_transports(mesh)
-        weight = slopes_along(mesh, pairs, there)[1]
+        weight = slopes_along(mesh, pairs, there)
         floats = (mesh.vertex_areas, values, waves, there, turn, np.stack([weight.real, weight.imag], 1))
         areas, values, waves, there, turn, slope = (torch.from_numpy(a).to(dtype) for a in floats)
         return cls(areas, values, waves, torch.from_numpy(pairs), there, turn, slope)

@@ -101,15 +101,16 @@ def vertex_gradient(mesh: Mesh) -> sparse.csr_matrix:
     Raises
     ------
     ValueError
-        As ``edge_transports``.
+        If the edges at a vertex lie in one line; or as ``edge_transports``.
     """
-    (i, j), weight = slopes_along(mesh, *edge_transports(mesh)[:2])
+    (i, j), there, _ = edge_transports(mesh)
+    weight = slopes_along(mesh, (i, j), there)
     n, rows, columns = len(mesh.vertices), np.concatenate([i, i]), np.concatenate([j, i])
     return sparse.coo_matrix((np.concatenate([weight, -weight]), (rows, columns)), (n, n)).tocsr()
 
 
-def slopes_along(mesh: Mesh, pairs: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the pairs (i, j), and for each the complex weight of x_j - x_i in the slope at i."""
+def slopes_along(mesh: Mesh, pairs: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Give for each pair (i, j) the complex weight of x_j - x_i in the slope at i."""
     (i, j), n = pairs, len(mesh.vertices)
     edge = np.linalg.norm(mesh.vertices[j] - mesh.vertices[i], axis=1) * np.exp(1j * there)
     # Of the slope z = p + i q the growth along an edge e is Re(conj(e) z): with S = Σ |e|² and T = Σ e² the fit solves
@@ -119,7 +120,7 @@ def slopes_along(mesh: Mesh, pairs: np.ndarray, there: np.ndarray) -> tuple[np.n
     size = total**2 - np.abs(squares) ** 2
     if (size <= 1e-12 * total**2).any():
         raise ValueError(f"mesh: the edges at vertex {int(size.argmin())} lie in one line; there is no slope")
-    return pairs, 2 * (total[i] * edge - squares[i] * edge.conj()) / size[i]
+    return 2 * (total[i] * edge - squares[i] * edge.conj()) / size[i]
 
 
 def holonomy(mesh: Mesh, path: Sequence[int]) -> float:
