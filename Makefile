@@ -83,7 +83,7 @@ bench: $(READY)
 	@.venv/bench/bin/python -c 'import sys, sysconfig; open(sysconfig.get_path("purelib") + "/ours.pth", "w").write(\
 	  "import site; site.addsitedir(%r)\n" % sys.argv[1])' $$($(RUN) sysconfig | sed -n 's/^\tpurelib = "\(.*\)"/\1/p')
 	.venv/bench/bin/pip install --quiet --no-deps e2cnn==0.2.3
-	.venv/bench/bin/pip install --quiet torch_geometric==2.7.0
+	.venv/bench/bin/pip install --quiet torch_geometric==2.7.0 emlp==1.0.3 six scikit-learn
 	@for script in benchmarks/*.py; do echo "$$script"; .venv/bench/bin/python "$$script" || exit 1; done
 
 links: $(READY)

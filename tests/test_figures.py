@@ -29,7 +29,9 @@ from gdl_utils.figures import (
     polygon,
     segment,
     show_hexagons,
+    show_weights,
     text,
+    weights_as_text,
 )
 from gdl_utils.groups import cyclic, dihedral, symmetric
 from gdl_utils.layers import GlobalPool, LiftingConv
@@ -231,6 +233,9 @@ def test_marks_are_valid_svg_and_rounded():
         (lambda: audit_chart({}), "audits: is empty"),
         (lambda: segment((0, 0), (1, 1), "blue"), "role: got 'blue'; the roles are ink, signal"),
         (lambda: as_table(["a", "b"], ["1", "2"], ["3"]), "rows: got 1 texts for the 2 columns"),
+        (lambda: weights_as_text(torch.eye(64).view(64, 8, 8)), "has 64 maps, and there are 52 letters"),
+        (lambda: weights_as_text(torch.ones(2, 3, 3)), "has 2 maps, and they span a space of 1 dim"),
+        (lambda: weights_as_text(torch.eye(3)), r"got shape \(3, 3\)"),
     ],
 )
 def test_bad_input_is_named(make, words):
@@ -253,3 +258,31 @@ def test_hexagons_are_drawn_where_the_group_moves_them():
 
     turned = [angle(space.act(g, signal)) for g in range(6)]
     assert np.allclose(turned, [0, 60, 120, 180, 240, 300])  # counter-clockwise, as in the data
+
+
+def test_tied_weights_are_read_off_any_basis_of_the_same_maps():
+    turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
+    basis = torch.stack([torch.eye(2, dtype=torch.float64), turn])
+    mixed = torch.tensordot(torch.tensor([[0.3, -2.0], [1.7, 0.4]], dtype=torch.float64), basis, 1)
+    for some in (basis, mixed, mixed.to_sparse()):
+        assert weights_as_text(some) == " a  b\n-b  a"
+    thirds = torch.tensor([[[1.0, 0.0], [-1 / 3, 2.0]], [[0.0, 0.0], [1.0, 0.0]]])
+    assert weights_as_text(thirds) == " a  .\n b 2a"
+    sums = torch.tensor([[[1.0, 0.0, 0.5]], [[0.0, 1.0, -1.0]]])
+    assert weights_as_text(sums) == "     a      b 0.5a-b"
+
+
+def test_tied_weights_have_one_colour_and_a_line_where_they_are_negative():
+    turn = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    _, ax = plt.subplots()
+    show_weights(ax, torch.stack([torch.diag(torch.tensor([1.0, 1, 0])), turn]), "turns")
+    (image,) = ax.images
+    colours = np.asarray(image.get_array())
+    assert (colours[0, 0] == colours[1, 1]).all() and (colours[0, 1] == colours[1, 0]).all()
+    assert (colours[0, 0] != colours[0, 1]).any() and (colours[2, 2] == 1).all()
+    ((across, down),) = [line.get_data() for line in ax.lines]
+    assert np.mean(across) == 0 and (np.asarray(down) == 1).all() and ax.get_title() == "turns"
+    _, ax = plt.subplots()
+    show_weights(ax, torch.tensor([[[1.0, 0.0, 0.5]], [[0.0, 1.0, -1.0]]]))
+    meets = np.asarray(ax.images[0].get_array())[0, 2, :3]
+    assert np.ptp(meets) < 0.2 and not ax.lines  # grey: no single weight, and no sign

@@ -28,7 +28,7 @@ def test_the_generators_keep_sets_and_another_order_does_not(attributes):
     third = (-cards[triples[:, :2]].sum(1)) % 3 @ 3 ** np.arange(attributes)[::-1]
     triples[::2, 2] = third[::2]  # half of them sets
     before = game.is_set(cards[triples])
-    for move in [*game.generators(attributes), game.random_map(attributes, random)]:
+    for move in [*game.generators(attributes), *game.random_maps(5, attributes).numpy()]:
         assert sorted(move) == list(range(len(cards)))
         assert (game.is_set(cards[move[triples]]) == before).all()
     assert (game.is_set(cards[random.permutation(len(cards))[triples]]) != before).mean() > 0.3
@@ -55,21 +55,42 @@ def test_tables_are_half_and_half_and_right():
         sets = [game.is_set(CARDS[list(t)]) for t in combinations(on_it, 3)]
         assert any(sets) == bool(answer)
     assert not torch.equal(x, game.tables(60, 1)[0])
+    for cards in (2, 10):
+        with pytest.raises(ValueError, match=f"cards: got {cards}; of more than 9 some make a set"):
+            game.tables(2, 0, cards=cards)
 
 
 def test_arms_are_of_the_sizes_that_are_said_and_invariant_or_not():
     x = game.tables(20, 0)[0].double()
-    move = torch.from_numpy(game.random_map(3, np.random.default_rng(5)))
+    move = game.random_maps(1, 3)[0]
     weights, exact = {}, set()
     for name, make in game.ARMS.items():
         torch.manual_seed(0)
-        model = make().double()
+        model = make(3).double()
         weights[name] = sum(p.numel() for p in model.parameters())
         if relative_error(model(x[:, move]), model(x)) <= 1e-12:  # in training, normalised by the batch
             exact.add(name)
-    assert exact == {"derived", "all orders"}
-    assert weights["derived"] == weights["wrong group"] == 302 < weights["plain"] == 754
-    assert weights["shifts only"] == 15_968 and weights["plain, large"] == weights["averaged"] == 6_082
+    assert exact == {"derived"}
+    assert weights["derived"] == weights["wrong group"] == 302 and weights["shifts only"] == 15_968
+    assert {weights[name] for name in ("plain", "augmented", "averaged")} == {754}
+    large = ("plain, large", "augmented, large", "augmented, large, as long", "averaged, large")
+    assert {weights[name] for name in large} == {73_474}
+    assert sum(p.numel() for p in game.Derived(game.generators(4)).parameters()) == 302
+
+
+def test_tables_are_moved_by_all_maps_that_keep_sets():
+    torch.manual_seed(0)
+    maps = game.random_maps(20_000, 2)
+    assert len(maps.unique(dim=0)) == 432 and maps.unique(dim=0, return_counts=True)[1].max() < 90
+    x, y = game.tables(200, 3)
+    there = game.moved(x)
+    assert (there.sum(1) == 7).all() and (there != x).any(1).all()
+    triples = np.array(list(combinations(range(7), 3)))
+    cards = CARDS[there.nonzero()[:, 1].view(200, 7).numpy()]
+    assert game.is_set(cards[:, triples]).any(1).tolist() == y.bool().tolist()
+    assert (
+        game.moved(x[:1].repeat(4000, 1)).mean(0).std() < 0.02
+    )  # a card goes anywhere, each place as likely
 
 
 def test_a_drawn_card_has_as_many_shapes_as_it_says():
@@ -78,27 +99,49 @@ def test_a_drawn_card_has_as_many_shapes_as_it_says():
         assert marks.count("<path") == 2 + card[0]
 
 
-def test_it_runs_from_start_to_end_and_only_once(tmp_path, monkeypatch, capsys):
-    small = {"RATES": (0.01, 0.03), "EXAMPLES": (50,), "STEPS": 2, "TEST": 40}
+@pytest.mark.parametrize("whole", [False, True])
+def test_it_runs_from_start_to_end_and_only_once(whole, tmp_path, monkeypatch, capsys):
+    small = {
+        "RATES": (0.01, 0.03),
+        "SMALL": game.Game(2, 4, (40, 20)),
+        "WHOLE": game.Game(3, 7, (20,)),
+        "STEPS": 2,
+        "TEST": 40,
+        "AS_LONG": 2,
+    }
     for name, value in small.items():
         monkeypatch.setattr(game, name, value)
-    game.test_tables.cache_clear()
-    options = ["--arms", "derived", "averaged", "--seeds", "1", "--out", str(tmp_path / "out.json")]
-    monkeypatch.setattr(sys, "argv", ["third_card.py", *options])
-    monkeypatch.setattr(game, "TUNING", {"examples": 50, "seed": 100})
-    game.main(), game.main()
-    game.test_tables.cache_clear()
-    assert capsys.readouterr().out.count("all done") == 2
+    arms = ["derived", "averaged, large", "augmented, large", "augmented, large, as long"]
+    for options in ([], ["--whole"])[: 1 + whole]:
+        argv = [
+            "third_card.py",
+            "--arms",
+            *arms,
+            "--seeds",
+            "1",
+            "--out",
+            str(tmp_path / "out.json"),
+            *options,
+        ]
+        monkeypatch.setattr(sys, "argv", argv)
+        game.main(), game.main()
+        assert capsys.readouterr().out.count("all done") == 2
     records = json.loads((tmp_path / "out.json").read_text())["records"]
-    assert [(r["arm"], r["seed"]) for r in records[4:]] == [("derived", 0), ("averaged", 0)]
+    counted = [(r["attributes"], r["examples"], r["arm"]) for r in records if r["seed"] == 0]
+    expected = [(2, n, arm) for n in (40, 20) for arm in arms[:3]] + whole * [(3, 20, arm) for arm in arms]
+    assert counted == expected
     assert all("right" in r or "watched" in r for r in records)
 
 
 def test_what_is_committed_is_complete():
     records = json.loads(game.Path(game.__file__).with_suffix(".json").read_text(encoding="utf-8"))["records"]
-    for arm in game.ARMS:
-        rows = [r for r in records if r["arm"] == arm and r["seed"] < 100]
-        assert sorted((r["examples"], r["seed"]) for r in rows) == [
-            (n, s) for n in game.EXAMPLES for s in range(5)
-        ]
-        assert {r["learning_rate"] for r in rows} == {game.best_rate(records, arm)}
+    for played in (game.SMALL, game.WHOLE):
+        arms = [arm for arm in game.ARMS if not arm.endswith("as long")]
+        for arm in game.IN_THE_WHOLE if played is game.WHOLE else arms:
+            rows = [r for r in records if (r["attributes"], r["arm"]) == (played.attributes, arm)]
+            rows = [r for r in rows if r["seed"] != game.TUNING]
+            assert sorted((r["examples"], r["seed"]) for r in rows) == [
+                (n, s) for n in played.examples for s in range(5)
+            ]
+            of = game.SMALL if arm == "derived" else played
+            assert {r["learning_rate"] for r in rows} == {game.best_rate(records, of, arm)}

@@ -14,6 +14,7 @@ from gdl_utils.figures.player import Player, pixels, polygon, segment, text
 from gdl_utils.figures.style import ROLES, use_book_style
 from gdl_utils.figures.surfaces import show_surface, surface_marks
 from gdl_utils.figures.tables import as_table
+from gdl_utils.figures.weights import show_weights, weights_as_text
 
 __all__ = [
     "ROLES",
@@ -32,7 +33,9 @@ __all__ = [
     "show_hexagons",
     "show_image",
     "show_surface",
+    "show_weights",
     "surface_marks",
     "text",
     "use_book_style",
+    "weights_as_text",
 ]
