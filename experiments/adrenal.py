@@ -29,7 +29,6 @@ The second asks the networks of all seeds, with the rates that the first has cho
 the weights from the folder .cache beside the results, or trains them anew where they are missing.
 """
 
-import argparse
 import copy
 import os
 from collections.abc import Callable
@@ -42,7 +41,7 @@ import numpy as np
 import torch
 from four_cubes import random_turns
 from rotated_digits import with_turns
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from scipy.ndimage import distance_transform_edt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -311,17 +310,11 @@ def ready(results: Results, folder: Path, arm: str, seed: int) -> nn.Module:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     every = [*BASELINES, *arms()]
     parser.add_argument("--arms", "--arm", nargs="+", choices=every, default=every)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("adrenal.json"))
     parser.add_argument("--evaluate", type=Path, metavar="FILE.npz", help="another file of the official form")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="of that file")
     args = parser.parse_args()
@@ -330,7 +323,7 @@ def main() -> None:
     if args.evaluate:
         evaluate(args.evaluate, args.split, args.arms, args.seeds, results, folder)
         return
-    call = partial(run_all, results, minutes=args.minutes, batch_size=BATCH)
+    call = partial(run_all, results, how=args, batch_size=BATCH)
     networks = partial(call, run=partial(run, folder=folder))
     values = lambda arm, pooling, seed, steps, learning_rate: {
         "arm": arm, "pooling": pooling, "seed": seed, "steps": steps, "learning_rate": learning_rate,

@@ -23,7 +23,6 @@ random angle, made up to a tenth larger or smaller in height and in width, and m
 Its curve is of 2,000 images that belong to no other set; its seconds are those of all cores.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -33,7 +32,7 @@ from typing import NamedTuple
 
 import torch
 from rotated_digits import dataset, exactness, grid
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
@@ -208,28 +207,20 @@ def best_rate(records: list[dict], arm: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--arms", nargs="+", choices=list(arms()), default=list(arms()))
     parser.add_argument("--examples", nargs="+", type=int, choices=list(STEPS), default=list(STEPS))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
     parser.add_argument("--long", metavar="ARM", choices=list(arms()), help="only the long run of this arm")
     parser.add_argument("--widths", default="6,10,24,48", help="of the long run's convolutions")
     parser.add_argument("--epochs", type=int, default=50, help="in the long run")
     parser.add_argument("--rate", type=float, default=0.01, help="in the long run")
-    parser.add_argument(
-        "--out", type=Path, help="by default experiments/any_angle.json or any_angle_long.json"
-    )
     args = parser.parse_args()
     settings = {"split": list(SPLIT), "batch_size": BATCH, "rates": list(RATES), "tuning": TUNING}
     settings |= {"circle": CIRCLE, "angles": ANGLES}
     out = args.out or Path(__file__).with_name(f"any_angle{'_long' * bool(args.long)}.json")
     results = Results(out, settings)
-    call = partial(run_all, results, minutes=args.minutes, batch_size=BATCH)
+    call = partial(run_all, results, how=args, batch_size=BATCH)
     if args.long:
         one = {
             "arm": args.long, "widths": args.widths, "seed": 0, "epochs": args.epochs, "learning_rate": args.rate,

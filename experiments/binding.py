@@ -37,7 +37,6 @@ beside the results, and says how it reads another file: FASTA whose titles end i
 Bound 0 or 1.
 """
 
-import argparse
 import copy
 import os
 import re
@@ -52,7 +51,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from rotated_digits import exactness
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -328,24 +327,18 @@ def evaluate(path: Path, folder: Path, data: str, arm: str, rate: float) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     sizes = lambda word: word if word == "all" else int(word)
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--arms", "--arm", nargs="+", choices=list(arms()), default=list(arms()))
     parser.add_argument("--examples", nargs="+", type=sizes, choices=list(STEPS), default=list(STEPS))
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
     parser.add_argument("--evaluate", metavar="FILE", type=Path, help="only read this file, by one network")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("binding.json"))
     args = parser.parse_args()
     if args.evaluate and (len(args.data), len(args.arms)) != (1, 1):
         parser.error("--evaluate: give one of --data and one --arm")
     settings = {"split": SPLIT, "batch_size": BATCH, "rates": list(RATES), "tuning": TUNING}
     results = Results(args.out, settings)
-    call = partial(run_all, results, minutes=args.minutes, batch_size=BATCH)
+    call = partial(run_all, results, how=args, batch_size=BATCH)
     tuning = [
         values(data, arm, *TUNING.values(), rate) for data, arm, rate in product(args.data, args.arms, RATES)
     ]

@@ -10,7 +10,6 @@ on it. Seconds are those of one core, without what an interruption threw away.
     python experiments/error_against_time.py
 """
 
-import argparse
 import math
 import time
 from functools import partial
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import torch
 from rotated_digits import dataset, exactness, grid
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
@@ -118,19 +117,13 @@ def best_rate(records: list[dict], arm: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--times", type=int, default=1, help="so many times as long")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("error_against_time.json"))
     args = parser.parse_args()
     results = Results(args.out, {"split": list(SPLIT), "batch_size": 50, "rates": list(RATES)})
-    call = partial(run_all, results, run=run, minutes=args.minutes, batch_size=50)
+    call = partial(run_all, results, run=run, how=args, batch_size=50)
     values = lambda arm, seed, rate: {
         "arm": arm,
         "seed": seed,

@@ -45,7 +45,6 @@ bend so much that rates are read a second time without lines (``read_off``).
     python experiments/exchange_rate.py --analyse   # prints what the estimator gives
 """
 
-import argparse
 import math
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -55,7 +54,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
@@ -347,22 +346,16 @@ def analyse(records: list[dict]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     parser.add_argument("--arms", nargs="+", choices=list(arms()), default=list(arms()))
     parser.add_argument("--analyse", action="store_true", help="only print what the estimator gives")
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     settings = {"split": list(SPLIT), "batch_size": BATCH, "rates": list(RATES), "tuning": TUNING}
     settings |= {"sizes": list(SIZES), "seeds": SEEDS, "turns at test": LATE}
     results = Results(args.out, settings)
     if args.analyse:
         return analyse(results.records)
-    call = partial(run_all, results, run=run, minutes=args.minutes, batch_size=BATCH)
+    call = partial(run_all, results, run=run, how=args, batch_size=BATCH)
     values = lambda arm, n, seed, rate, times=1: {
         "arm": arm, "examples": n, "seed": seed, "steps": steps(n, times * arms()[arm].steps), "learning_rate": rate,
     }  # fmt: skip

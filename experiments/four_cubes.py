@@ -9,13 +9,12 @@ here. Rates: ``--tune`` prints what each rate of the grid gives with seeds, and 
     python experiments/four_cubes.py
 """
 
-import argparse
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from torch import nn
 
 from gdl_utils.data import tetracubes
@@ -126,24 +125,18 @@ def tune(arms: list[str], steps: int, seeds: range = range(100, 102)) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tune", action="store_true", help="print what each rate gives, and stop")
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("four_cubes.json"))
     args = parser.parse_args()
     if args.tune:
         return tune(args.arms, args.steps)
     runs = [
         {"arm": arm, "seed": seed, "steps": args.steps} for seed in range(args.seeds) for arm in args.arms
     ]
-    run_all(Results(args.out, {"batch_size": 8}), runs, run, minutes=args.minutes, batch_size=8)
+    run_all(Results(args.out, {"batch_size": 8}), runs, run, how=args, batch_size=8)
 
 
 if __name__ == "__main__":

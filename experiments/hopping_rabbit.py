@@ -35,7 +35,6 @@ that arm was run anew, and two more came in, after the others' results were know
     python experiments/hopping_rabbit.py
 """
 
-import argparse
 from functools import lru_cache, partial
 from itertools import pairwise, product
 from pathlib import Path
@@ -43,7 +42,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from scipy.spatial.transform import Rotation
 from torch import nn
 
@@ -335,15 +334,9 @@ def best_rate(records: list[dict], arm: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     settings = {
         "poses": POSES,
@@ -352,7 +345,7 @@ def main() -> None:
         "times": [rounded(float(t)) for t in TIMES],
     }
     results = Results(args.out, settings)
-    call = partial(run_all, results, run=run, minutes=args.minutes, batch_size=1)
+    call = partial(run_all, results, run=run, how=args, batch_size=1)
     values = lambda arm, seed, rate, epochs=EPOCHS: {
         "arm": arm, "seed": seed, "epochs": epochs, "learning_rate": rate,
     }  # fmt: skip

@@ -15,14 +15,13 @@ all points.
 Kill it when you like: called again it skips what is done and goes on with the rest.
 """
 
-import argparse
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from shifted_digits import Maximum, Scrambled
 from torch import nn
 
@@ -161,22 +160,16 @@ def best_rate(results: Results, arm: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--examples", type=int, default=400)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     settings = {"frame": SIDE, "examples": args.examples, "epochs": args.epochs, "batch_size": BATCH}
     results = Results(args.out, settings)
     go = partial(run, epochs=args.epochs, examples=args.examples)
-    all_of = partial(run_all, results, run=go, minutes=args.minutes, batch_size=BATCH)
+    all_of = partial(run_all, results, run=go, how=args, batch_size=BATCH)
     all_of(
         [
             {"phase": "rate", "arm": arm, "rate": rate, "seed": seed}

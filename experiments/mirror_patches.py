@@ -16,7 +16,6 @@ digits that no other run sees. With ``--data mnist`` images come from MNIST's tr
 Kill it when you like: called again it skips what is done and goes on with the rest, and loses at most one epoch.
 """
 
-import argparse
 import copy
 import statistics
 import time
@@ -25,7 +24,7 @@ from pathlib import Path
 
 import torch
 from four_parts import best_rates
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from torch import nn
 from torch.nn import functional as F
 
@@ -181,18 +180,12 @@ def times(train, arm: str, seed: int, data: str) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--data", choices=list(DATA), default="digits")
     parser.add_argument(
         "--epochs", type=int, help=f"by default {', '.join(f'{DATA[d][4]} for {d}' for d in DATA)}"
     )
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, help="by default experiments/mirror_patches_DATA.json")
     args = parser.parse_args()
     epochs = args.epochs or DATA[args.data][4]
     sizes = dict(zip(("train", "test", "held out", "batch_size"), DATA[args.data][:4], strict=True))
@@ -200,7 +193,7 @@ def main() -> None:
         args.out or Path(__file__).with_name(f"mirror_patches_{args.data}.json"),
         {"data": args.data, "epochs": epochs} | sizes,
     )
-    go = partial(run_all, results, minutes=args.minutes, batch_size=sizes["batch_size"])
+    go = partial(run_all, results, how=args, batch_size=sizes["batch_size"])
     train = partial(run, epochs=epochs, data=args.data)
     tuning = [{"arm": arm, "seed": None, "rate": rate} for rate in RATES for arm in ARMS]
     done = go([{"arm": "a step of each", "seed": 0}], partial(times, data=args.data)) and go(tuning, train)

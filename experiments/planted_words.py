@@ -13,13 +13,12 @@ cannot reach the ends of a sequence with all their letters. Networks learn from 
     python experiments/planted_words.py
 """
 
-import argparse
 from itertools import product
 from pathlib import Path
 
 import torch
 from binding import both_strands, either_strand, loss
-from runner import Results, run_all
+from runner import Results, arguments, run_all
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -78,14 +77,8 @@ def run(train, word: str, form: str, examples: int, seed: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("planted_words.json"))
     args = parser.parse_args()
     settings = {"length": LENGTH, "filters": FILTERS, "steps": STEPS, "rate": RATE, "test": TEST}
     runs = [
@@ -94,7 +87,7 @@ def main() -> None:
         for word in WORDS
         for form, n in CASES
     ]
-    done = run_all(Results(args.out, settings), runs, run=run, minutes=args.minutes)
+    done = run_all(Results(args.out, settings), runs, run=run, how=args)
     print("all done" if done else "call again to go on")
 
 

@@ -14,7 +14,6 @@ Each arm has the learning rate that read held-out images of its training best, f
 Kill it when you like: called again it skips what is done and goes on with the rest, and loses at most one epoch.
 """
 
-import argparse
 import copy
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
@@ -219,19 +218,13 @@ def best_rate(records: list[dict], arm: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--data", choices=list(FRAME), default="digits")
     parser.add_argument("--arms", nargs="+", choices=list(arms()), default=list(arms()))
     parser.add_argument("--training", nargs="+", choices=TRAININGS, default=TRAININGS)
     parser.add_argument("--examples", nargs="+", type=int, default=[100, 300, 1000])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, help="by default experiments/rotated_digits_DATA.json")
     args = parser.parse_args()
     results = Results(
         args.out or Path(__file__).with_name(f"rotated_digits_{args.data}.json"),
@@ -240,7 +233,7 @@ def main() -> None:
             "tuning": TUNING | {"examples": TUNED_WITH[args.data], "held out": HELD_OUT, "rates": list(RATES)}
         },
     )
-    call = partial(run_all, results, run=partial(run, data=args.data), minutes=args.minutes, batch_size=BATCH)
+    call = partial(run_all, results, run=partial(run, data=args.data), how=args, batch_size=BATCH)
     tuning = [
         {"arm": arm, "examples": TUNED_WITH[args.data], "learning_rate": rate, **TUNING}
         for arm, rate in product(args.arms, RATES)

@@ -1,11 +1,22 @@
-"""What all experiments share: records that survive an interruption, and a description of the machine."""
+"""What all experiments share: arguments, records that survive an interruption, runs shared out to processes, what the machine is.
 
+With ``--workers 4`` four processes of this machine take one run each; with ``--dask tcp://…`` the workers of a Dask cluster do, which
+see the same files, and find the scripts in this folder (``PYTHONPATH=experiments``). Only this process writes results, in the order of
+the plan, so that they are the same whoever ran them. A run whose process was killed is done again, from its last epoch.
+"""
+
+import argparse
 import json
+import multiprocessing
 import os
 import platform
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,13 +26,29 @@ import torch
 
 from gdl_utils.training import fit
 
+GIVE_UP = 3  # processes that die in a row, with no run that ends between
+
+
+def arguments(description: str, out: Path | None = None) -> argparse.ArgumentParser:
+    """Return what each experiment understands."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes, each with a run of its own")
+    parser.add_argument("--dask", metavar="tcp://…", help="the scheduler of a cluster that takes the runs")
+    parser.add_argument("--out", type=Path, default=out, help="where the results are, or will be")
+    return parser
+
 
 class Results:
     """The records of an experiment in a JSON file, replaced as a whole after each: kill the script when you like."""
 
     def __init__(self, path: Path, settings: dict):
-        self.path, self.settings, self.started = path, settings, time.monotonic()
-        self.before, self.records = 0, []
+        self.path, self.settings, self.started = path, settings, time.time()
+        self.before, self.records, self.plan = 0, [], []
         if path.exists():
             try:
                 old = json.loads(path.read_text(encoding="utf-8"))
@@ -40,7 +67,11 @@ class Results:
 
     def add(self, record: dict) -> None:
         self.records.append(record)
-        duration = round(self.before + time.monotonic() - self.started, 1)
+        place = lambda record: next(
+            (k for k, values in enumerate(self.plan) if values.items() <= record.items()), -1
+        )
+        self.records.sort(key=place)  # those that are not in the plan come first, as they were
+        duration = round(self.before + time.time() - self.started, 1)
         content = head() | {"duration_s": duration, "settings": self.settings, "records": self.records}
         beside = self.path.with_name(self.path.name + ".tmp")
         beside.write_text(one_line_a_record(content), encoding="utf-8")
@@ -51,26 +82,97 @@ class OutOfTime(Exception):
     pass
 
 
-def run_all(results: Results, runs: list[dict], run: Callable, *, minutes: float, **options) -> bool:
+def run_all(results: Results, runs: list[dict], run: Callable, *, how: argparse.Namespace, **options) -> bool:
     """Call ``run(train, **values)`` for each of the runs that has no record yet, and record what it returns.
 
     ``train`` is ``fit`` with these options, which saves each epoch in a folder .cache beside the results, goes on from there, and
-    gives the seconds of training too: those of the processor, which other work on the machine does not lengthen. Returns whether all
-    is done before the results are ``minutes`` old.
+    gives the seconds of training too: those of the processor, which other work on the machine does not lengthen. ``how`` has ``minutes``,
+    ``workers`` and ``dask``, as of ``arguments``. Returns whether all is done before the results are so many minutes old.
     """
-    deadline = results.started + 60 * minutes
-    for values in runs:
-        name = "_".join(map(str, [results.path.stem, *values.values()])).replace(" ", "-")
-        checkpoint = results.path.parent / ".cache" / f"{name}.pt"
-        if not results.has(values):
-            train = partial(timed_fit, name=name, deadline=deadline, checkpoint=checkpoint, **options)
+    results.plan += [values for values in runs if values not in results.plan]
+    deadline = results.started + 60 * how.minutes
+    path = lambda name: (results.path.parent / ".cache" / f"{name}.pt").resolve()
+    jobs = {"_".join(map(str, [results.path.stem, *v.values()])).replace(" ", "-"): v for v in runs}
+    for name, values in jobs.items():
+        if results.has(values):
+            path(name).unlink(missing_ok=True)
+    left = {name: values for name, values in jobs.items() if not results.has(values)}
+    job = lambda name: (run, left[name], name, path(name), deadline, options)
+    ended = in_turn(left, job) if how.workers == 1 and not how.dask else shared_out(left, job, how)
+    for name, record in ended:
+        if record is not None:
+            results.add(left.pop(name) | record)
+            path(name).unlink(missing_ok=True)
+    return not left
+
+
+def one_run(
+    run: Callable, values: dict, name: str, checkpoint: Path, deadline: float, options: dict
+) -> dict | None:
+    """Return what a run returns, or None if the time is over."""
+    train = partial(timed_fit, name=name, deadline=deadline, checkpoint=checkpoint, **options)
+    try:
+        return run(train, **values)
+    except OutOfTime:
+        print(f"{name}: out of time")
+        return None
+
+
+def in_turn(names: dict, job: Callable) -> Iterator[tuple[str, dict | None]]:
+    """Do one after another, until the time is over."""
+    for name in list(names):
+        record = one_run(*job(name))
+        yield name, record
+        if record is None:
+            return
+
+
+def shared_out(names: dict, job: Callable, how: argparse.Namespace) -> Iterator[tuple[str, dict | None]]:
+    """Do as many at once as there are workers; what a dead one was at is begun again."""
+    waiting, dead = set(names), 0
+    while waiting:
+        with executor(how) as pool:
+            futures = {pool.submit(one_run, *job(name)): name for name in names if name in waiting}
             try:
-                results.add(values | run(train, **values))
-            except OutOfTime:
-                print(f"{name}: out of time")
-                return False
-        checkpoint.unlink(missing_ok=True)
-    return True
+                for future in as_completed(futures):
+                    with suppress(BrokenProcessPool):
+                        record, dead = future.result(), 0
+                        waiting.discard(futures[future])
+                        yield futures[future], record
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        if waiting and (dead := dead + 1) == GIVE_UP:
+            raise SystemExit(
+                f"{GIVE_UP} processes died, and no run ended; is there memory for {how.workers}?"
+            )
+
+
+@contextmanager
+def executor(how: argparse.Namespace) -> Iterator[Executor]:
+    """Processes of this machine, which share its cores, or a cluster's workers."""
+    if how.dask:
+        from distributed import Client  # the extra "cluster"
+
+        with Client(how.dask) as client:
+            yield client.get_executor(retries=GIVE_UP)
+        return
+    theirs = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // how.workers)), "TQDM_DISABLE": "1"}
+    before = {key: os.environ.get(key) for key in theirs}
+    os.environ.update(theirs)  # read when a process starts
+    try:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(how.workers, spawn, initializer=end_with_parent) as pool:
+            yield pool
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})
+
+
+def end_with_parent() -> None:
+    """Let this process end when its parent is killed, so that it does not train on beside the next."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def timed_fit(model, loss, tensors, *, name: str, deadline: float, **options) -> tuple[list, float | None]:
@@ -78,7 +180,7 @@ def timed_fit(model, loss, tensors, *, name: str, deadline: float, **options) ->
 
     def timed_loss(model, *batch):
         nonlocal seen
-        if time.monotonic() > deadline:
+        if time.time() > deadline:
             raise OutOfTime
         seen += len(batch[0])
         return loss(model, *batch)

@@ -11,14 +11,13 @@ two on digits that no other run sees.
 Kill it when you like: called again it skips what is done and goes on with the rest, and loses at most one epoch.
 """
 
-import argparse
 import copy
 from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from four_parts import best_rates
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
@@ -163,21 +162,15 @@ def run(train, arm: str, seed: int | None, rate: float, epochs: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     parser.add_argument("--epochs", type=int, default=160)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=50)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     options = {"batch_size": args.batch_size}
     settings = {"train": TRAIN, "test": TEST, "validation": VALIDATION, "epochs": args.epochs} | options
     results = Results(args.out, settings)
-    go = partial(run_all, results, run=partial(run, epochs=args.epochs), minutes=args.minutes, **options)
+    go = partial(run_all, results, run=partial(run, epochs=args.epochs), how=args, **options)
     tuned = [arm for arm in arms() if arm != "max-pooling, averaged"]  # which takes that of max-pooling
     go([{"arm": arm, "seed": None, "rate": rate} for arm in tuned for rate in RATES])
     if len(results.records) < len(tuned) * len(RATES):

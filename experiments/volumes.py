@@ -24,7 +24,6 @@ over the right group in the test alone. "exactness" is the largest relative erro
     python experiments/volumes.py --data screws --arms CNN augmented --steps 3000
 """
 
-import argparse
 from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import pairwise, permutations, product
@@ -34,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from rotated_digits import exactness, with_turns
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -239,22 +238,16 @@ def best_rate(records: list[dict], data: str, arm: str, steps: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     every = list(dict.fromkeys(arm for data in DATA for arm in arms(data)))
     parser.add_argument("--data", nargs="+", choices=list(DATA), default=list(DATA))
     parser.add_argument("--arms", nargs="+", choices=every, default=every, help="where a set has them")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("volumes.json"))
     args = parser.parse_args()
     settings = {"side": SIDE, "squeezed": list(SQUEEZED), "split": list(SPLIT), "batch_size": BATCH}
     results = Results(args.out, settings | {"rates": list(RATES), "tuning seed": TUNING_SEED})
-    call = partial(run_all, results, run=run, minutes=args.minutes, batch_size=BATCH)
+    call = partial(run_all, results, run=run, how=args, batch_size=BATCH)
     values = lambda data, arm, n, seed, rate: {
         "data": data, "arm": arm, "examples": n, "seed": seed, "steps": args.steps, "learning_rate": rate,
     }  # fmt: skip

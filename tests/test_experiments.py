@@ -28,7 +28,7 @@ import rotated_digits
 import shifted_digits
 import torch
 import volumes
-from runner import Results, run_all
+from runner import Results, arguments, run_all
 
 from gdl_utils.data import one_hot
 from gdl_utils.domains import cubic_grid, hexagonal_grid, square_grid
@@ -372,11 +372,14 @@ def tiny(monkeypatch):
     monkeypatch.setattr(error_against_time, "SPLIT", (60, 20, 20))
 
 
+HOW = arguments("").parse_args([])
+
+
 def curve(folder, seed=0):
     """The errors on the way of one network, trained in four epochs of two batches."""
     runs = [{"arm": "CNN", "seed": seed, "epochs": 4, "learning_rate": 1e-2}]
     results = Results(folder / "out.json", {})
-    assert run_all(results, runs, error_against_time.run, minutes=1, batch_size=50)
+    assert run_all(results, runs, error_against_time.run, how=HOW, batch_size=50)
     (record,) = results.records
     seconds, errors = zip(*record["seconds and error, watched"], strict=True)
     assert list(seconds) == sorted(seconds) and record["parameters"] > 70_000

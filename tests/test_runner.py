@@ -1,0 +1,176 @@
+"""Runs that are shared out: the same records whoever ran them, and nothing lost when a process is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import runner
+
+ROOT = Path(__file__).parents[1]
+TOY = """
+    import os, signal, sys, time
+    from functools import partial
+    from pathlib import Path
+
+    import torch
+    from runner import Results, arguments, run_all
+
+    from gdl_utils.training import cross_entropy
+
+    HERE = Path(__file__).parent
+
+
+    def run(train, arm, seed):
+        torch.manual_seed(seed)
+        x, model, epochs = torch.randn(40, 3), torch.nn.Linear(3, 2), []
+        (HERE / f"process-{os.getpid()}").touch()
+
+        def note(model, loss):
+            epochs.append(loss)
+            if (arm, seed, len(epochs)) == ("dies", 1, 3) and not (HERE / "died").exists():
+                (HERE / "died").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            if arm == "always dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if arm == "wrong":
+                raise ValueError("a fault in a run")
+            if arm == "slow":
+                time.sleep(0.1)
+            return loss
+
+        history, seconds = train(
+            model, cross_entropy, (x, (x.sum(1) > 0).long()), epochs=6, seed=seed, each_epoch=note
+        )
+        assert len(history) == 6 and seconds is not None
+        return {"losses": history, "epochs in this process": len(epochs)}
+
+
+    def main():
+        parser = arguments(None, HERE / "out.json")
+        parser.add_argument("--arms", nargs="+", default=["one", "two"])
+        args = parser.parse_args()
+        runs = [{"arm": arm, "seed": seed} for seed in range(3) for arm in args.arms]
+        done = run_all(Results(args.out, {}), runs, run, how=args, batch_size=20)
+        print("all done" if done else "call again to go on")
+
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """A script; call it with arguments."""
+    (tmp_path / "toy.py").write_text(textwrap.dedent(TOY), encoding="utf-8")
+    path = os.pathsep.join([str(ROOT / "experiments"), str(ROOT), str(tmp_path)])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+    def call(*options, wait=True):
+        command = [sys.executable, str(tmp_path / "toy.py"), *options]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+        return (
+            subprocess.run(command, timeout=240, **streams) if wait else subprocess.Popen(command, **streams)
+        )
+
+    call.folder, call.environment = tmp_path, environment
+    return call
+
+
+def records(path):
+    return json.loads(path.read_text(encoding="utf-8"))["records"]
+
+
+def alive(pid):
+    """Whether a process is there, and not only as what its parent has not asked about yet."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def processes(folder):
+    return {int(path.name.split("-")[1]) for path in folder.glob("process-*")}
+
+
+def test_one_process_two_and_a_cluster_give_the_same_records(toy):
+    from distributed import LocalCluster
+
+    one, two, dask = (toy.folder / f"{name}.json" for name in ("one", "two", "dask"))
+    assert "all done" in toy("--out", str(one)).stdout
+    first = processes(toy.folder)
+    assert "all done" in toy("--workers", "2", "--out", str(two)).stdout
+    second = processes(toy.folder)
+    assert len(first) == 1 < len(second)  # others
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in toy.environment.items():
+            patch.setenv(key, value)
+        cluster = LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, processes=True
+        )
+    with cluster:
+        ended = toy("--dask", cluster.scheduler_address, "--out", str(dask))
+    assert "all done" in ended.stdout, ended.stderr
+    assert len(processes(toy.folder)) > len(second)
+    assert records(one) == records(two) == records(dask)
+    assert [(r["arm"], r["seed"]) for r in records(one)] == [(a, s) for s in range(3) for a in ("one", "two")]
+    assert not list((toy.folder / ".cache").glob("*"))
+    again = toy("--workers", "2", "--out", str(two), "--arms", "two", "one")
+    assert "trained" not in again.stdout and "all done" in again.stdout
+
+
+def test_a_killed_worker_is_replaced_and_its_run_goes_on_from_its_last_epoch(toy):
+    ended = toy("--workers", "2", "--arms", "one", "dies")
+    assert "all done" in ended.stdout and (toy.folder / "died").exists(), ended.stderr
+    killed = records(toy.folder / "out.json")
+    other = toy("--arms", "one", "dies", "--out", str(toy.folder / "other.json"))
+    assert "all done" in other.stdout
+    losses = lambda some: [(r["arm"], r["seed"], r["losses"]) for r in some]
+    assert losses(killed) == losses(records(toy.folder / "other.json"))
+    (went_on,) = [r for r in killed if (r["arm"], r["seed"]) == ("dies", 1)]
+    assert went_on["epochs in this process"] == 4  # two were saved before the third killed it
+
+
+def test_what_dies_each_time_is_given_up(toy):
+    ended = toy("--workers", "2", "--arms", "always dies")
+    assert ended.returncode and f"{runner.GIVE_UP} processes died, and no run ended" in ended.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_fault_in_a_run_is_shown_and_what_is_done_stays(workers, toy):
+    ended = toy("--workers", workers, "--arms", "one", "wrong")
+    assert ended.returncode and "a fault in a run" in ended.stderr
+    path = toy.folder / "out.json"
+    assert all(r["arm"] == "one" for r in records(path)) if path.exists() else workers == "2"
+
+
+def test_a_killed_parent_takes_its_workers_along_and_goes_on(toy):
+    path = toy.folder / "out.json"
+    parent = toy("--workers", "2", "--arms", "slow", "one", wait=False)
+    until = time.time() + 120
+    while not path.exists():
+        assert time.time() < until and parent.poll() is None, parent.communicate()
+        time.sleep(0.02)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    done, theirs = records(path), processes(toy.folder)
+    assert 1 <= len(done) < 6 and theirs
+    while any(map(alive, theirs)):
+        assert time.time() < until
+        time.sleep(0.05)
+    parent.stdout.close(), parent.stderr.close()
+    assert "all done" in toy("--workers", "2", "--arms", "slow", "one").stdout
+    after = records(path)
+    assert [r for r in after if r in done] == done  # not done again
+    assert [(r["arm"], r["seed"]) for r in after] == [(a, s) for s in range(3) for a in ("slow", "one")]
+
+
+def test_time_that_is_over_is_said_and_a_later_call_goes_on(toy):
+    ended = toy("--workers", "2", "--minutes", "0")
+    assert ended.stdout.count("out of time") == 6 and "call again" in ended.stdout
+    assert not (toy.folder / "out.json").exists()
+    assert "all done" in toy("--workers", "2").stdout
