@@ -25,7 +25,6 @@ rate of the small game, and "augmented, large, as long" has thirty times the ste
     python experiments/third_card.py --whole
 """
 
-import argparse
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -35,7 +34,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from runner import Results, rounded, run_all
+from runner import Results, arguments, rounded, run_all
 from torch import nn
 
 from gdl_utils import figures
@@ -134,7 +133,9 @@ def tables(
     """Tables as zeros and ones, (n, number of cards), and whether there is a set; half of them have one."""
     most = (2, 4, 9, 20)[attributes - 1]  # the largest sets of cards without a set, found by others
     if not 3 <= cards <= most:
-        raise ValueError(f"cards: got {cards}; of more than {most} some make a set, and fewer than 3 never do")
+        raise ValueError(
+            f"cards: got {cards}; of more than {most} some make a set, and fewer than 3 never do"
+        )
     random, all_cards = np.random.default_rng(seed), deck(attributes)
     triples = np.array(list(combinations(range(cards), 3)))
     found = {0: [], 1: []}
@@ -258,21 +259,15 @@ def best_rate(records: list[dict], game: Game, arm: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, Path(__file__).with_suffix(".json"))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--whole", action="store_true", help="the game with four attributes")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this time; a later call goes on"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     settings = {"steps": STEPS, "batch_size": BATCH, "rates": list(RATES), "tuning": TUNING, "test": TEST}
     settings |= {"fits": FITS, "poses": POSES}
     results = Results(args.out, settings)
-    call = partial(run_all, results, run=run, minutes=args.minutes, batch_size=BATCH)
+    call = partial(run_all, results, run=run, how=args, batch_size=BATCH)
     game = WHOLE if args.whole else SMALL
     values = lambda arm, n, seed, rate: {
         "attributes": game.attributes, "arm": arm, "examples": n, "seed": seed, "learning_rate": rate,
