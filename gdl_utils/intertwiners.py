@@ -20,15 +20,15 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from gdl_utils._null_space import null_space
 from gdl_utils.groups import Group
 from gdl_utils.representations import LieRepresentation, Representation
+from gdl_utils.representations.lie import check_closed
 
 __all__ = ["Intertwiners", "equivariant_basis", "intertwiners"]
 
 Acts = Representation | LieRepresentation | Sequence[ArrayLike]
-SOLVED = 1e-9  # equations broken by no more than this, next to the size of the matrices, count as solved
-CLEAR = 1e-4  # and those that are not should be broken by more than this
-MAX_UNKNOWNS = 40_000  # without permutations
+CLEAR = 1e-4  # what does not count as solved should break the equations by more than this
 MAX_DENSE = 2**26  # entries of a dense basis, 512 MiB; a larger one comes as a sparse tensor
 
 
@@ -43,8 +43,8 @@ class Intertwiners:
     broken : float
         By how much the solutions break an equation at most, next to the size of the matrices: rounding.
     gap : float
-        By how much every map of norm 1 that is orthogonal to the solutions breaks them at least: the smallest singular value that does not
-        count as solved, among maps that a first step has left, where there are more than 400 unknowns. Where all is permutations there is nothing to weigh, and it is infinite.
+        By how much every map of norm 1 that is orthogonal to the solutions breaks them at least, those of all generators together: the
+        smallest singular value that does not count as solved. Where all is permutations there is nothing to weigh, and it is infinite.
     by_characters : int or None
         The dimension found in another way, as the mean of χ_out(g) χ_in(g⁻¹); known where both sides are a ``Representation``.
     """
@@ -155,7 +155,8 @@ def intertwiners(rho_in: Acts, rho_out: Acts, *, group: Group | None = None) -> 
     if _are_permutations(before) and _are_permutations(after):
         found = Intertwiners(basis_of_orbits(before.argmax(1), after.argmax(1)), 0.0, np.inf, characters)
     else:
-        found = Intertwiners(*_null_space(before, after), characters)
+        basis, broken, gap = null_space(before, after)
+        found = Intertwiners(torch.from_numpy(np.ascontiguousarray(basis)), broken, gap, characters)
     if found.gap < CLEAR:
         warnings.warn(
             f"rho_in, rho_out: a map that is not counted breaks the equations by {found.gap:.1e} only, next to the size of the "
@@ -181,94 +182,9 @@ def basis_of_orbits(moved_in: np.ndarray, moved_out: np.ndarray) -> torch.Tensor
     )
     dim, orbit = sparse.csgraph.connected_components(edges, directed=False)
     where = torch.from_numpy(np.stack([orbit, *np.divmod(pairs, n_in)]))
-    ones = torch.ones(
-        len(pairs), dtype=torch.float64, device="cpu"
-    )  # a basis is made there, whatever the default
+    ones = torch.ones(len(pairs), dtype=torch.float64, device="cpu")  # there, whatever the default
     basis = torch.sparse_coo_tensor(where, ones, (dim, n_out, n_in), device="cpu", check_invariants=True)
     return basis.to_dense() if basis.numel() <= MAX_DENSE else basis.coalesce()
-
-
-def _null_space(before: np.ndarray, after: np.ndarray) -> tuple[torch.Tensor, float, float]:
-    """Return an orthonormal basis of the solutions of B W - W A = 0, by how much it breaks them, and what breaks them least."""
-    n_in, n_out = before.shape[1], after.shape[1]
-    if n_in * n_out > MAX_UNKNOWNS:
-        raise ValueError(
-            f"rho_in, rho_out: {n_out} × {n_in} = {n_in * n_out:,} unknowns, and up to {MAX_UNKNOWNS:,} are solved for matrices "
-            "that are no permutations"
-        )
-    size = lambda m: np.linalg.norm(m, 2)
-    scales = [max(size(a), size(b)) or 1.0 for a, b in zip(before, after, strict=True)]
-    pairs = [(a / s, b / s) for a, b, s in zip(before, after, scales, strict=True)]
-    found, gap = _first(pairs, n_in, n_out)
-    broken = 0.0
-    for a, b in pairs:
-        if not len(found):
-            break
-        left = (b @ found - found @ a).reshape(len(found), -1)
-        _, values, vectors = np.linalg.svd(np.linalg.qr(left.T, mode="r"))
-        values = np.concatenate([values, np.zeros(len(found) - len(values))])
-        solved = values <= SOLVED
-        broken, gap = (
-            max(broken, values[solved].max(initial=0)),
-            min(gap, values[~solved].min(initial=np.inf)),
-        )
-        found = np.tensordot(vectors[solved], found, 1)
-    return torch.from_numpy(np.ascontiguousarray(found)), float(broken), float(gap)
-
-
-def _first(pairs: list, n_in: int, n_out: int) -> tuple[np.ndarray, float]:
-    """Return an orthonormal basis of a space in which all solutions lie, and what breaks the equations least outside of it, if known."""
-    unknowns, kept = n_in * n_out, all(_keeps_transposes(a, b) for a, b in pairs)
-    if unknowns <= 400 or not kept:
-        if unknowns > 4_096:
-            raise ValueError(
-                f"rho_in, rho_out: {unknowns:,} unknowns, and up to 4,096 are solved where a generator is neither orthogonal, nor symmetric, "
-                "nor antisymmetric, on both sides; in coordinates in which the group keeps lengths they are orthogonal"
-            )
-        return _from_all(pairs, n_in, n_out)
-    # What commutes with the generators commutes with their products, and here with the transposes: so with a symmetric matrix made of
-    # these at random, and leaves in its eigenvectors only entries whose eigenvalues agree.
-    (x, v), (y, u) = (np.linalg.eigh(m) for m in _at_random(pairs))
-    out, into = np.nonzero(np.abs(y[:, None] - x[None]) <= CLEAR * max(np.abs(x).max(), np.abs(y).max()))
-    if len(out) * unknowns > 2 * MAX_DENSE:
-        raise ValueError(
-            f"rho_in, rho_out: of {unknowns:,} unknowns {len(out):,} are left after a first step, and their coordinates would take more "
-            "than 1 GiB"
-        )
-    return np.einsum("ak,bk->kab", u[:, out], v[:, into]), np.inf
-
-
-def _keeps_transposes(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether W A = B W implies W Aᵀ = Bᵀ W, since both matrices are orthogonal up to a factor, symmetric or antisymmetric."""
-    near = lambda m, n: np.abs(m - n).max() <= 1e-9
-    unit = lambda m: near(m @ m.T, np.eye(len(m)) * (m[0] @ m[0]))
-    same = abs(a[0] @ a[0] - b[0] @ b[0]) <= 1e-9
-    return (unit(a) and unit(b) and same) or any(near(a, s * a.T) and near(b, s * b.T) for s in (1, -1))
-
-
-def _at_random(pairs: list) -> tuple[np.ndarray, np.ndarray]:
-    """Return a random symmetric combination of products of the generators, the same on both sides."""
-    random, total = np.random.default_rng(0), None
-    for _ in range(12):
-        word = random.integers(len(pairs), size=random.integers(1, 6))
-        weight = random.standard_normal()
-        product = [np.eye(len(m)) for m in pairs[0]]
-        for k in word:
-            product = [m @ p for m, p in zip(pairs[k], product, strict=True)]
-        both = [weight * (p + p.T) for p in product]
-        total = both if total is None else [t + m for t, m in zip(total, both, strict=True)]
-    return tuple(total)
-
-
-def _from_all(pairs: list, n_in: int, n_out: int) -> tuple[np.ndarray, float]:
-    """Do the same by the eigenvectors of the normal matrix of all equations."""
-    normal = np.zeros((n_in * n_out,) * 2)
-    for a, b in pairs:
-        equations = np.kron(b, np.eye(n_in)) - np.kron(np.eye(n_out), a.T)
-        normal += equations.T @ equations
-    values, vectors = np.linalg.eigh(normal)
-    near = values <= CLEAR**2  # squares of singular values, known to the root of the precision
-    return vectors[:, near].T.reshape(-1, n_out, n_in), float(np.sqrt(values[~near].min(initial=np.inf)))
 
 
 def _matrices(rho_in: Acts, rho_out: Acts, group: Group | None) -> tuple[np.ndarray, np.ndarray, int | None]:
@@ -283,7 +199,7 @@ def _matrices(rho_in: Acts, rho_out: Acts, group: Group | None) -> tuple[np.ndar
         )
     if kinds[0] is LieRepresentation:
         rho_in._check_partner(rho_out)
-        (rho_in + rho_out).check()
+        check_closed((rho_in + rho_out).small)
         sides = [[*r.small, *r.whole] for r in (rho_in, rho_out)]
         return np.stack(sides[0]), np.stack(sides[1]), None
     if kinds[0] is Representation:

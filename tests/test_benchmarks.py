@@ -8,8 +8,10 @@ from pathlib import Path
 
 import fft
 import group_convolution
+import intertwiners
 import meshes
 import message_passing
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -108,6 +110,31 @@ def test_the_bench_of_meshes_writes_what_is_committed(tmp_path, monkeypatch):
     assert faults(committed("meshes"), "potpourri3d") == []
     assert layout(written) == layout(committed("meshes"))
     assert committed("meshes")["once"]["most memory, MiB"] < 2048
+
+
+def test_the_cube_whose_layers_are_counted_is_a_cube():
+    moves = [m.argmax(0) for m in intertwiners.cube_moves()]  # where each sticker goes
+    assert all(sorted(m) == list(range(48)) for m in moves)
+    power = lambda m, k: np.arange(48) if k == 0 else m[power(m, k - 1)]
+    for m in moves:
+        assert (m != np.arange(48)).sum() == 20 and (power(m, 4) == np.arange(48)).all()
+        assert (power(m, 2) != np.arange(48)).any()
+    commute = sum((a[b] == b[a]).all() for a in moves for b in moves)
+    assert commute == 6 + 6  # with itself, and with the opposite side
+    for one, two in zip(moves[::2], moves[1::2], strict=True):
+        assert (one[two] == two[one]).all()
+    order = lambda m: next(k for k in range(1, 200) if (power(m, k) == np.arange(48)).all())
+    # Two neighbouring sides in turn, as everybody may count on a cube: 105, and 63 if one is turned the other way.
+    assert {order(moves[0][other]) for other in (moves[2], power(moves[2], 3))} == {63, 105}
+
+
+def test_the_bench_of_intertwiners_is_laid_out_as_it_should_be(tmp_path, monkeypatch):
+    report = committed("intertwiners")
+    assert faults(report, "emlp") == []
+    assert [r["dim"] for r in report["results"]] == [3, 9, 185]
+    before = intertwiners.orders_of_five(1, 2)
+    assert [m.shape for m in before] == [(30, 30)] * 2
+    assert all((m.sum(0) == 1).all() and (m.sum(1) == 1).all() for m in before)
 
 
 def test_contestants_take_turns():

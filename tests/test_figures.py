@@ -236,6 +236,8 @@ def test_marks_are_valid_svg_and_rounded():
         (lambda: weights_as_text(torch.eye(64).view(64, 8, 8)), "has 64 maps, and there are 52 letters"),
         (lambda: weights_as_text(torch.ones(2, 3, 3)), "has 2 maps, and they span a space of 1 dim"),
         (lambda: weights_as_text(torch.eye(3)), r"got shape \(3, 3\)"),
+        (lambda: weights_as_text(torch.eye(3)[None] * 1j), "is of torch.complex64; real numbers"),
+        (lambda: weights_as_text(torch.full((1, 2, 2), torch.nan)), "entries that are not finite"),
     ],
 )
 def test_bad_input_is_named(make, words):
@@ -264,7 +266,7 @@ def test_tied_weights_are_read_off_any_basis_of_the_same_maps():
     turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
     basis = torch.stack([torch.eye(2, dtype=torch.float64), turn])
     mixed = torch.tensordot(torch.tensor([[0.3, -2.0], [1.7, 0.4]], dtype=torch.float64), basis, 1)
-    for some in (basis, mixed, mixed.to_sparse()):
+    for some in (basis, mixed, mixed.to_sparse(), 1e-12 * mixed, mixed.float(), mixed.half()):
         assert weights_as_text(some) == " a  b\n-b  a"
     thirds = torch.tensor([[[1.0, 0.0], [-1 / 3, 2.0]], [[0.0, 0.0], [1.0, 0.0]]])
     assert weights_as_text(thirds) == " a  .\n b 2a"
@@ -284,5 +286,7 @@ def test_tied_weights_have_one_colour_and_a_line_where_they_are_negative():
     assert np.mean(across) == 0 and (np.asarray(down) == 1).all() and ax.get_title() == "turns"
     _, ax = plt.subplots()
     show_weights(ax, torch.tensor([[[1.0, 0.0, 0.5]], [[0.0, 1.0, -1.0]]]))
+    show_weights(plt.subplots()[1], torch.empty(0, 2, 3))
+    assert weights_as_text(torch.empty(0, 2, 3)) == ". . .\n. . ."
     meets = np.asarray(ax.images[0].get_array())[0, 2, :3]
     assert np.ptp(meets) < 0.2 and not ax.lines  # grey: no single weight, and no sign

@@ -14,8 +14,9 @@ from gdl_utils.domains import cycle, hexagonal_grid, nodes, pairs, square_grid, 
 from gdl_utils.domains.grids import CUBE_MATRICES
 from gdl_utils.equivariance import equivariance_error, relative_error
 from gdl_utils.groups import Group, cyclic, dihedral, octahedral
-from gdl_utils.intertwiners import equivariant_basis
+from gdl_utils.intertwiners import equivariant_basis, intertwiners
 from gdl_utils.layers import EquivariantLinear, LiftingConv
+from gdl_utils.representations import rotations
 from gdl_utils.signals import SignalSpace, complement, regular
 
 
@@ -367,3 +368,32 @@ BAD = [
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("n", [12, 21])  # solved at once, and in two steps
+def test_the_gap_is_the_smallest_singular_value_that_is_none(n):
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        turn = np.linalg.qr(random.standard_normal((n, n)))[0]
+        moves = [turn @ np.eye(n)[:, random.permutation(n)] @ turn.T for _ in range(2)]
+        found = intertwiners(moves, moves)
+        equations = [np.kron(m, np.eye(n)) - np.kron(np.eye(n), m.T) for m in moves]
+        values = np.linalg.svd(np.concatenate(equations), compute_uv=False)
+        assert found.dim == (values < 1e-9).sum()
+        assert found.gap == pytest.approx(values[values > 1e-9].min(), rel=1e-5)
+
+
+def test_the_gap_is_that_of_all_generators_and_not_of_one_after_the_other():
+    arrow = rotations(3)
+    found = intertwiners(arrow * arrow * arrow, arrow * arrow * arrow)
+    assert found.dim == 15 and found.gap == pytest.approx(np.sqrt(2) / 3, rel=1e-6)
+
+
+def test_the_gap_where_all_maps_are_solutions_or_none_is():
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((21, 21)))[0]
+    for n in (12, 21):
+        everything = intertwiners([2 * np.eye(n)], [2 * np.eye(n)])
+        assert everything.dim == n * n and everything.gap == np.inf
+        mirror = turn[:n, :n] if n == 21 else np.linalg.qr(turn[:n, :n])[0]
+        nothing = intertwiners([mirror @ np.diag([-1.0] + [1.0] * (n - 1)) @ mirror.T], [-2 * np.eye(n)])
+        assert nothing.dim == 0 and nothing.gap == pytest.approx(0.5, rel=1e-6)

@@ -29,7 +29,7 @@ def weights_as_text(basis: torch.Tensor) -> str:
     Raises
     ------
     ValueError
-        If the basis has another shape, the maps are more than letters, or they are not independent.
+        If the basis has another shape, or numbers that are not real or not finite; the maps are more than letters, or not independent.
 
     Examples
     --------
@@ -66,13 +66,14 @@ def show_weights(ax: Axes, basis: torch.Tensor, title: str = "") -> None:
     Raises
     ------
     ValueError
-        If the basis has another shape, or the maps are not independent.
+        If the basis has another shape, or numbers that are not real or not finite, or the maps are not independent.
     """
     reduced = _reduced(basis)
     dim, n_out, n_in = reduced.shape
     several, alone = (reduced != 0).sum(0) > 1, (reduced != 0).sum(0) == 1
     image = np.ones((n_out, n_in, 4))
-    image[alone] = colormaps["viridis"]((np.abs(reduced).argmax(0)[alone] + 0.5) / dim)
+    if dim:
+        image[alone] = colormaps["viridis"]((np.abs(reduced).argmax(0)[alone] + 0.5) / dim)
     image[several] = to_rgba(FAINT)
     ax.imshow(image)
     for i, j in product(range(n_out), range(n_in)):
@@ -95,13 +96,19 @@ def _reduced(basis: torch.Tensor) -> np.ndarray:
     """Return the basis of the same space in which each map is 1 at an entry where the others are 0."""
     if basis.ndim != 3:
         raise ValueError(f"basis: got shape {tuple(basis.shape)}; (dim, n_out, n_in) is needed")
+    if basis.is_complex():
+        raise ValueError(f"basis: is of {basis.dtype}; real numbers are needed")
+    near = 1e-9 if basis.dtype == torch.float64 else 1e-4 if basis.dtype == torch.float32 else 1e-2
     rows = basis.detach().cpu().to_dense().double().flatten(1).numpy().copy()
+    if not np.isfinite(rows).all():
+        raise ValueError("basis: has entries that are not finite")
+    rows /= np.abs(rows).max(1, initial=1e-300, keepdims=True)
     done = 0
     for k in range(rows.shape[1]):
         if done == len(rows):
             break
         best = done + np.abs(rows[done:, k]).argmax()
-        if abs(rows[best, k]) <= 1e-9:
+        if abs(rows[best, k]) <= near:
             continue
         rows[[done, best]] = rows[[best, done]]
         rows[done] /= rows[done, k]
@@ -110,5 +117,4 @@ def _reduced(basis: torch.Tensor) -> np.ndarray:
         done += 1
     if done < len(rows):
         raise ValueError(f"basis: has {len(rows)} maps, and they span a space of {done} dimensions")
-    near = np.abs(rows - rows.round()) <= 1e-9
-    return np.where(near, rows.round(), rows).reshape(basis.shape)
+    return np.where(np.abs(rows - rows.round()) <= near, rows.round(), rows).reshape(basis.shape)

@@ -116,10 +116,6 @@ class LieRepresentation:
         names = [f"({r.name})" if " " in r.name else r.name for r in (self, other)]
         return LieRepresentation._known(" ⊗ ".join(names), self, small, whole)
 
-    def check(self) -> None:
-        """Raise a ValueError if the brackets of the small generators leave their span."""
-        check_closed(self.small)
-
     def _check_partner(self, other: "LieRepresentation") -> None:
         if not isinstance(other, LieRepresentation):
             raise TypeError(f"other: got {type(other).__name__}; a LieRepresentation is needed")
@@ -130,9 +126,7 @@ class LieRepresentation:
 
 def check_closed(small: Sequence[np.ndarray]) -> None:
     """Raise a ValueError if the brackets of some matrices leave their span."""
-    if not small:
-        return
-    span = np.linalg.qr(np.stack([m.ravel() for m in small], 1))[0]
+    span = np.linalg.qr(np.stack([m.ravel() for m in small], 1))[0] if small else None
     for i, a in enumerate(small):
         for j, b in enumerate(small[:i]):
             bracket = (a @ b - b @ a).ravel()
@@ -161,24 +155,16 @@ def rotations(n: int, *, reflections: bool = False) -> LieRepresentation:
     """
     if check_positive("n", n) < 2:
         raise ValueError(f"n: got {n}; a space in which one can turn has two dimensions or more")
-    small = []
-    for i in range(n):
-        for j in range(i):
-            turn = np.zeros((n, n))
-            turn[i, j], turn[j, i] = 1, -1
-            small.append(turn)
+    unit = lambda i, j: np.outer(np.eye(n)[i], np.eye(n)[j])
+    small = [unit(i, j) - unit(j, i) for i in range(n) for j in range(i)]
     mirror = np.diag([-1.0, *[1.0] * (n - 1)])
     return LieRepresentation("vector", f"{'O' if reflections else 'SO'}({n})", small, [mirror] * reflections)
 
 
 def lorentz() -> LieRepresentation:
     """Return how the Lorentz group acts on (t, x, y, z): O(1, 3), turns, boosts, and the mirrors of time and of space."""
-    small = []
-    for i in range(4):
-        for j in range(i):
-            step = np.zeros((4, 4))
-            step[i, j], step[j, i] = 1, 1 if j == 0 else -1
-            small.append(step)
+    unit = lambda i, j: np.outer(np.eye(4)[i], np.eye(4)[j])
+    small = [unit(i, j) + (1 if j == 0 else -1) * unit(j, i) for i in range(4) for j in range(i)]
     return LieRepresentation(
         "vector", "O(1, 3)", small, [np.diag([-1.0, 1, 1, 1]), np.diag([1.0, -1, -1, -1])]
     )
