@@ -110,7 +110,8 @@ def main(out):
     order = np.random.default_rng(0).permutation(3163)
     shift, arrow = np.roll(np.arange(3163), 1), rotations(3)
     moves = [np.eye(3163, dtype=np.float32)[:, m] for m in (order, shift)]
-    wide = sum([arrow] * 51, arrow)
+    two, three = arrow * arrow, arrow * arrow * arrow
+    wide = three * arrow + three + three + two + two + arrow
     once = {
         "10,004,569 unknowns, permutations, s": seconds(lambda: intertwiners(moves, moves)),
         f"{wide.size**2:,} unknowns, SO(3), s": seconds(lambda: intertwiners(wide, wide)),
