@@ -57,10 +57,8 @@ def contestants():
     from emlp.groups import Group, Lorentz, S
     from emlp.reps import T, V
 
-    class Cube(
-        Group
-    ):  # with our moves: those of EMLP's own cube take any two corner stickers to any other two
-        def __init__(self):
+    class Cube(Group):
+        def __init__(self):  # with our moves: EMLP's own take any two corner stickers to any other two
             self.discrete_generators = np.stack(cube_moves())
             super().__init__()
 

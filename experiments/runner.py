@@ -89,6 +89,8 @@ def run_all(results: Results, runs: list[dict], run: Callable, *, how: argparse.
     gives the seconds of training too: those of the processor, which other work on the machine does not lengthen. ``how`` has ``minutes``,
     ``workers`` and ``dask``, as of ``arguments``. Returns whether all is done before the results are so many minutes old.
     """
+    if how.workers < 1:
+        raise SystemExit(f"--workers: got {how.workers}; give 1 or more")
     results.plan += [values for values in runs if values not in results.plan]
     deadline = results.started + 60 * how.minutes
     path = lambda name: (results.path.parent / ".cache" / f"{name}.pt").resolve()

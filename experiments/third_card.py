@@ -20,7 +20,7 @@ does not fit its own tables do not count, if there are others; where several do 
 tried before the others). Then five seeds, 50, 100 and 400 tables to learn from, 2,000 to test.
 
 In the whole game all learn from 50 tables, and a step of "derived" takes about twenty times as long as one of the large perceptron: it keeps its
-rate of the small game, and "augmented, large, as long" has twenty times the steps.
+rate of the small game, and "augmented, large, as long" has twenty times the steps, at the rate that is best for 1,200.
 
     python experiments/third_card.py
     python experiments/third_card.py --whole

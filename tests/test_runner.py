@@ -169,6 +169,11 @@ def test_a_killed_parent_takes_its_workers_along_and_goes_on(toy):
     assert [(r["arm"], r["seed"]) for r in after] == [(a, s) for s in range(3) for a in ("slow", "one")]
 
 
+def test_no_workers_are_refused(toy):
+    ended = toy("--workers", "0")
+    assert ended.returncode and "--workers: got 0; give 1 or more" in ended.stderr
+
+
 def test_time_that_is_over_is_said_and_a_later_call_goes_on(toy):
     ended = toy("--workers", "2", "--minutes", "0")
     assert ended.stdout.count("out of time") == 6 and "call again" in ended.stdout
