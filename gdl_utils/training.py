@@ -1,5 +1,7 @@
 """Train a model: one loop for the whole book, the same numbers for the same seed; and what classifiers are trained and judged by."""
 
+import io
+import math
 import os
 import pickle
 import zipfile
@@ -9,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import distributed, nn
 from tqdm import tqdm
 
 from gdl_utils._checks import check_positive
+from gdl_utils._processes import processes, sum_gradients, summed
+from gdl_utils.layers import GroupBatchNorm
 
 __all__ = ["accuracy", "cross_entropy", "fit"]
 
@@ -30,6 +34,9 @@ def fit(
     checkpoint: str | Path | None = None,
 ) -> list:
     """Train a model with Adam, with a learning rate that falls to zero along a cosine.
+
+    Where there is a process group (``torchrun`` starts the processes, and ``torch.distributed.init_process_group`` makes the group),
+    its processes train the one model together: each takes its share of every batch. All of them call ``fit`` with the same arguments.
 
     Parameters
     ----------
@@ -68,7 +75,8 @@ def fit(
     ValueError
         If the model has no parameters, or lazy ones that have no shape yet; there are no tensors, they differ in length or are empty;
         epochs or batch_size is not positive; the loss is not one finite number; a last batch of one example cannot be normalised;
-        or the checkpoint is a folder, cannot be read as one of ``fit``, or belongs to another training or to other data.
+        a batch has fewer examples than there are processes, or batch normalisation that does not know of them; or the checkpoint is
+        a folder, cannot be read as one of ``fit``, or belongs to another training or to other data.
 
     Examples
     --------
@@ -98,7 +106,9 @@ def fit(
         raise ValueError(
             f"model: {type(model).__name__} has lazy layers without a shape yet; show it one batch first"
         )
-    device = parameters[0].device
+    device, (rank, size) = parameters[0].device, processes()
+    if size > 1:
+        _check_shared_out(model, n, batch_size, size)
     # foreach: all parameters in one call, which small models feel; the numbers are the same, bit by bit
     optimizer = torch.optim.Adam(parameters, lr=learning_rate, foreach=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * -(-n // batch_size))
@@ -116,22 +126,36 @@ def fit(
             part.load_state_dict(saved[name])
         order.set_state(saved["order"]), torch.set_rng_state(saved["torch"])
         history = saved["history"]
-    for epoch in (bar := tqdm(range(len(history), epochs), initial=len(history), total=epochs, leave=False)):
+    if size > 1:
+        _begin_alike(model, len(history))
+    hidden = {"disable": True} if rank else {}  # one progress bar
+    for epoch in (
+        bar := tqdm(range(len(history), epochs), initial=len(history), total=epochs, leave=False, **hidden)
+    ):
         model.train()
         total = 0.0
+        if (
+            size > 1
+        ):  # what is drawn on the way (dropout) differs between processes, and not after an interruption
+            torch.manual_seed((seed * epochs + epoch) * size + rank)
         for batch in torch.randperm(n, generator=order).split(batch_size):
-            value = _loss_of(loss, model, [t[batch].to(device) for t in tensors], batch_size)
-            if not torch.isfinite(value):
-                raise ValueError(f"loss: is {value.item()} in epoch {epoch + 1}; try a smaller learning_rate")
+            some = batch[rank::size]
+            value = _loss_of(loss, model, [t[some].to(device) for t in tensors], batch_size)
+            value = value * (len(some) / len(batch))  # its part of the mean
+            mean = float(summed(value.detach()))
+            if not math.isfinite(mean):
+                raise ValueError(f"loss: is {mean} in epoch {epoch + 1}; try a smaller learning_rate")
             optimizer.zero_grad()
             value.backward()
+            if size > 1:
+                sum_gradients(parameters)
             optimizer.step()
             schedule.step()
-            total += float(value.detach()) * len(batch)
+            total += mean * len(batch)
         bar.set_postfix(loss=f"{total / n:.3g}")
         model.eval()
         history.append(total / n if each_epoch is None else each_epoch(model, total / n))
-        if path is not None:
+        if path is not None and rank == 0:
             _check_noted(history[-1])
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"order": order.get_state(), "torch": torch.get_rng_state()}
@@ -225,21 +249,42 @@ def _loss_of(loss: Callable, model: nn.Module, batch: list[torch.Tensor], batch_
     return value
 
 
-def _check_noted(noted: Any) -> None:
-    """Refuse what a checkpoint would not give back: subclasses of numbers, as NumPy's are, and foreign types."""
-    if type(noted) in (list, tuple):
-        parts = noted
-    elif type(noted) is dict:
-        parts = [*noted.keys(), *noted.values()]
-    elif noted is None or type(noted) in (bool, int, float, complex, str, torch.Tensor):
-        parts = []
-    else:
-        name = f"{type(noted).__module__}.{type(noted).__qualname__}"
-        raise TypeError(
-            f"each_epoch: noted a {name}; a checkpoint keeps Python's own numbers and text, as float(…)"
+def _check_shared_out(model: nn.Module, n: int, batch_size: int, size: int) -> None:
+    """Refuse what several processes would train otherwise than one."""
+    if (least := min(batch_size, n % batch_size or n)) < size:
+        raise ValueError(
+            f"batch_size: {batch_size} makes of {n} examples a batch of {least}, for {size} processes; each needs one at least"
         )
-    for part in parts:
-        _check_noted(part)
+    own = nn.modules.batchnorm._BatchNorm
+    for name, module in model.named_modules():
+        if isinstance(module, own) and not isinstance(module, GroupBatchNorm | nn.SyncBatchNorm):
+            raise ValueError(
+                f"model: {name} is a {type(module).__name__}, whose statistics are of one process alone; take GroupBatchNorm, "
+                "or on GPUs torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)"
+            )
+
+
+def _begin_alike(model: nn.Module, epochs: int) -> None:
+    """Give all processes the weights of the first; they must have read the same checkpoint."""
+    seen = [None] * distributed.get_world_size()
+    distributed.all_gather_object(seen, epochs)
+    if len(set(seen)) > 1:
+        raise ValueError(
+            f"checkpoint: processes find {seen} epochs in it; name a file in a folder that all of them share"
+        )
+    for t in model.state_dict().values():
+        distributed.broadcast(t, 0)
+
+
+def _check_noted(noted: Any) -> None:
+    """Refuse what a checkpoint would not give back, as NumPy's numbers."""
+    torch.save(noted, file := io.BytesIO())
+    try:
+        torch.load(io.BytesIO(file.getvalue()), weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise TypeError(
+            f"each_epoch: noted {noted!r}; a checkpoint keeps Python's own numbers and text, as float(…)"
+        ) from error
 
 
 def _checksum(t: torch.Tensor) -> int:

@@ -1,5 +1,7 @@
 """The training loop: it learns, it repeats itself, it goes on after an interruption, it says what is wrong."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -253,19 +255,19 @@ def test_a_file_that_may_be_good_is_not_called_damaged(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "noted", [np.float64(1), np.arange(3), [1, {"a": np.float32(2)}], {np.int64(1): 2}, {1}]
+    "noted", [np.float64(1), np.arange(3), [1, {"a": np.float32(2)}], {np.int64(1): 2}, Path("x")]
 )
 def test_what_a_checkpoint_could_not_give_back_is_refused_when_it_is_noted(tmp_path, noted):
     train = lambda **more: fit(
         nn.Linear(3, 1).double(), squared, data(), epochs=2, each_epoch=lambda *_: noted, **more
     )
-    with pytest.raises(TypeError, match=r"each_epoch: noted a (numpy|builtins)\."):
+    with pytest.raises(TypeError, match=r"each_epoch: noted .*; a checkpoint keeps"):
         train(checkpoint=tmp_path / "model.pt")
     assert not list(tmp_path.iterdir())
     assert len(train()) == 2  # the control: nothing has to be given back
 
 
-@pytest.mark.parametrize("noted", [1.5, None, (1, "a", True), {"a": [1, 2]}, "words"])
+@pytest.mark.parametrize("noted", [1.5, None, (1, "a", True), {"a": [1, 2]}, {1}, "words"])
 def test_what_was_noted_comes_back_as_it_was(tmp_path, noted):
     train = lambda: fit(
         *(nn.Linear(3, 1).double(), squared, data()),

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from gdl_utils._checks import check_positive
+from gdl_utils._processes import mean_and_number, processes
 
 
 class GroupBatchNorm(nn.BatchNorm1d):
@@ -21,6 +22,9 @@ class GroupBatchNorm(nn.BatchNorm1d):
 
     Notes
     -----
+    Where several processes train together (``training.fit``), statistics are of all their examples, as for one process. Layers of
+    ``torch.nn`` with this aim, ``SyncBatchNorm``, need GPUs.
+
     Ioffe and Szegedy (2015), "Batch normalization", with the statistics of Cohen and Welling (2016), "Group equivariant
     convolutional networks", section 6.3.
 
@@ -35,7 +39,26 @@ class GroupBatchNorm(nn.BatchNorm1d):
         """Normalise."""
         if x.ndim < 3 or x.shape[1] != self.num_features:
             raise ValueError(f"x: got shape {tuple(x.shape)}; give (batch, {self.num_features}, |G|, *space)")
-        return super().forward(x.flatten(2)).reshape(x.shape)
+        flat = x.flatten(2)
+        alone = not self.training or processes()[1] == 1
+        return (super().forward(flat) if alone else self._shared(flat)).reshape(x.shape)
+
+    def _shared(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise x, (batch, channels, places), by the statistics of all processes; torch's formulas."""
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean, n = mean_and_number(wide, (0, 2))
+        apart = wide - mean[:, None]
+        variance, _ = mean_and_number(apart.square(), (0, 2))
+        if self.track_running_stats:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+                self.running_mean += share * (mean - self.running_mean)
+                self.running_var += share * (variance * n / (n - 1) - self.running_var)
+        y = apart * (variance + self.eps).rsqrt()[:, None]
+        if self.affine:
+            y = y * self.weight[:, None] + self.bias[:, None]
+        return y.to(x.dtype)
 
 
 class GroupLayerNorm(nn.Module):

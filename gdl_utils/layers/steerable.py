@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from gdl_utils._checks import check_positive, check_real
+from gdl_utils._processes import mean_and_number
 from gdl_utils.layers.kinds import OfAKind
+from gdl_utils.layers.normalisation import GroupBatchNorm
 from gdl_utils.representations import Representation, trivial
 
 
@@ -241,7 +243,7 @@ class FieldBatchNorm(_OnFields):
 
     Attributes
     ----------
-    trivial : nn.BatchNorm1d of the trivial parts, or None
+    trivial : GroupBatchNorm of the trivial parts, or None
     weight : parameter of shape (channels, parts that are not trivial)
     running_square : buffer of the same shape, in single precision at least
 
@@ -268,7 +270,7 @@ class FieldBatchNorm(_OnFields):
         super().__init__(fibre)
         self.channels = check_positive("channels", channels)
         like, scalars = {"device": device, "dtype": dtype}, channels * len(self.scalars)
-        self.trivial = nn.BatchNorm1d(scalars, **like) if scalars else None
+        self.trivial = GroupBatchNorm(scalars, **like) if scalars else None
         self.weight = nn.Parameter(torch.empty(channels, len(self.turned), **like))
         self.register_buffer("running_square", torch.empty_like(self.weight, requires_grad=False))
         self._apply(lambda t: t)
@@ -291,7 +293,7 @@ class FieldBatchNorm(_OnFields):
         square = self.running_square
         if self.training and turned:
             over, wide = (0, *range(2, scalars.ndim)), torch.promote_types(x.dtype, torch.float32)
-            square = torch.stack([part.to(wide).square().mean(over) for part in turned], 1)
+            square = torch.stack([mean_and_number(part.to(wide).square(), over)[0] for part in turned], 1)
             with torch.no_grad():
                 self.running_square.lerp_(square.to(self.running_square.dtype), 0.1)  # as in torch
         factors = (self.weight / (square + 1e-5).sqrt()).to(x.dtype).unbind(1)
