@@ -3,6 +3,8 @@
 With ``--workers 4`` four processes of this machine take one run each; with ``--dask tcp://…`` the workers of a Dask cluster do, which
 see the same files, and find the scripts in this folder (``PYTHONPATH=experiments``). Only this process writes results, in the order of
 the plan, so that they are the same whoever ran them. A run whose process was killed is done again, from its last epoch.
+
+Under ``torchrun`` it is the other way round: all processes do each run together, each with its share of every batch.
 """
 
 import argparse
@@ -23,9 +25,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import distributed
 
 from gdl_utils.training import fit
 
+WAYS = ("bfloat16", "compile")  # of training, by which numbers differ: a file holds what was trained in one
 GIVE_UP = 3  # processes that die in a row, with no run that ends between
 
 
@@ -39,6 +43,8 @@ def arguments(description: str, out: Path | None = None) -> argparse.ArgumentPar
     )
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a run of its own")
     parser.add_argument("--dask", metavar="tcp://…", help="the scheduler of a cluster that takes the runs")
+    parser.add_argument("--bfloat16", action="store_true", help="train in mixed precision, by autocast")
+    parser.add_argument("--compile", metavar="BACKEND", nargs="?", const="inductor", help="by torch.compile")
     parser.add_argument("--out", type=Path, default=out, help="where the results are, or will be")
     return parser
 
@@ -49,10 +55,13 @@ class Results:
     def __init__(self, path: Path, settings: dict):
         self.path, self.settings, self.started = path, settings, time.time()
         self.before, self.records, self.plan = 0, [], []
+        self.way = {}
+        self.first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
         if path.exists():
             try:
                 old = json.loads(path.read_text(encoding="utf-8"))
                 theirs, self.before, self.records = old["settings"], old["duration_s"], old["records"]
+                self.way = {key: theirs.pop(key) for key in WAYS if key in theirs}
             except (ValueError, KeyError, TypeError) as error:
                 raise SystemExit(
                     f"{path} holds no results of an experiment; move it away or give another --out"
@@ -61,6 +70,12 @@ class Results:
                 raise SystemExit(
                     f"{path} was made with {theirs}, not {settings}; move it away or give another --out"
                 )
+
+    def trained(self, way: dict) -> None:
+        """Refuse to add to a file what was trained in another way."""
+        if self.records and way != self.way:
+            raise SystemExit(f"{self.path} was made with {self.way}, not {way}; give another --out")
+        self.way = way
 
     def has(self, values: dict) -> bool:
         return any(values.items() <= record.items() for record in self.records)
@@ -71,8 +86,11 @@ class Results:
             (k for k, values in enumerate(self.plan) if values.items() <= record.items()), -1
         )
         self.records.sort(key=place)  # those that are not in the plan come first, as they were
+        if not self.first:
+            return
         duration = round(self.before + time.time() - self.started, 1)
-        content = head() | {"duration_s": duration, "settings": self.settings, "records": self.records}
+        settings = self.settings | self.way
+        content = head() | {"duration_s": duration, "settings": settings, "records": self.records}
         beside = self.path.with_name(self.path.name + ".tmp")
         beside.write_text(one_line_a_record(content), encoding="utf-8")
         os.replace(beside, self.path)
@@ -91,6 +109,13 @@ def run_all(results: Results, runs: list[dict], run: Callable, *, how: argparse.
     """
     if how.workers < 1:
         raise SystemExit(f"--workers: got {how.workers}; give 1 or more")
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # by torchrun
+        if how.workers > 1 or how.dask or how.minutes < float("inf"):
+            raise SystemExit("--workers, --dask, --minutes: not under torchrun, where all do the same run")
+        if not distributed.is_initialized():
+            distributed.init_process_group()
+    options |= (way := {key: value for key in WAYS if (value := getattr(how, key))})
+    results.trained(way)
     results.plan += [values for values in runs if values not in results.plan]
     deadline = results.started + 60 * how.minutes
     path = lambda name: (results.path.parent / ".cache" / f"{name}.pt").resolve()
@@ -177,21 +202,36 @@ def end_with_parent() -> None:
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
-def timed_fit(model, loss, tensors, *, name: str, deadline: float, **options) -> tuple[list, float | None]:
+def timed_fit(
+    model,
+    loss,
+    tensors,
+    *,
+    name: str,
+    deadline: float,
+    bfloat16: bool = False,
+    compile: str | None = None,
+    **options,
+) -> tuple[list, float | None]:
     seen = 0
 
     def timed_loss(model, *batch):
         nonlocal seen
         if time.time() > deadline:
             raise OutOfTime
-        seen += len(batch[0])
-        return loss(model, *batch)
+        seen += 1
+        with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=bfloat16):
+            return loss(model, *batch)
 
+    if compile:
+        model.compile(backend=compile)
     start = time.process_time()
     history = fit(model, timed_loss, tensors, **options)
     seconds, all_of_them = time.process_time() - start, len(history)
-    here = seen // len(tensors[0])  # epochs that this process trained: it knows the time of no others
-    print(f"{name}: trained epochs {all_of_them - here + 1} to {all_of_them}", flush=True)
+    # Epochs that this process trained: it knows the time of no others.
+    here = seen // -(-len(tensors[0]) // options.get("batch_size", 50))
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{name}: trained epochs {all_of_them - here + 1} to {all_of_them}", flush=True)
     return history, round(seconds * all_of_them / here, 2) if here else None
 
 

@@ -72,8 +72,8 @@ def toy(tmp_path):
     path = os.pathsep.join([str(ROOT / "experiments"), str(ROOT), str(tmp_path)])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
-    def call(*options, wait=True):
-        command = [sys.executable, str(tmp_path / "toy.py"), *options]
+    def call(*options, wait=True, by=()):
+        command = [sys.executable, *by, str(tmp_path / "toy.py"), *options]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
         return (
             subprocess.run(command, timeout=240, **streams) if wait else subprocess.Popen(command, **streams)
@@ -179,3 +179,32 @@ def test_time_that_is_over_is_said_and_a_later_call_goes_on(toy):
     assert ended.stdout.count("out of time") == 6 and "call again" in ended.stdout
     assert not (toy.folder / "out.json").exists()
     assert "all done" in toy("--workers", "2").stdout
+
+
+def test_under_torchrun_all_processes_do_each_run(toy):
+    by = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    one, two = (toy.folder / f"{name}.json" for name in ("one", "two"))
+    assert "all done" in toy("--out", str(one)).stdout
+    ended = toy("--out", str(two), by=by)
+    assert ended.stdout.count("trained epochs 1 to 6") == 6, ended.stderr
+    assert len(processes(toy.folder)) == 3
+    for a, b in zip(records(one), records(two), strict=True):
+        assert (a["arm"], a["seed"]) == (b["arm"], b["seed"])
+        assert a["losses"] == pytest.approx(b["losses"], rel=1e-5)
+    refused = toy("--workers", "2", by=by)
+    assert refused.returncode and "not under torchrun" in refused.stderr
+
+
+def test_what_was_trained_in_another_way_is_not_added(toy):
+    paths = {name: toy.folder / f"{name}.json" for name in ("plain", "half", "compiled")}
+    ways = {"plain": [], "half": ["--bfloat16"], "compiled": ["--compile", "eager"]}
+    for name, way in ways.items():
+        ended = toy("--arms", "one", "--out", str(paths[name]), *way)
+        assert "all done" in ended.stdout, ended.stderr
+    losses = {name: [loss for r in records(path) for loss in r["losses"]] for name, path in paths.items()}
+    assert losses["compiled"] == pytest.approx(losses["plain"], rel=1e-6)
+    assert losses["half"] == pytest.approx(losses["plain"], rel=0.1)
+    assert losses["half"] != pytest.approx(losses["plain"], rel=1e-5)
+    other = toy("--out", str(paths["half"]))
+    assert other.returncode and "was made with {'bfloat16': True}, not {}" in other.stderr
+    assert "all done" in toy("--out", str(paths["half"]), "--bfloat16").stdout
