@@ -4,6 +4,7 @@
 # make fresh       run them with all random seeds moved, by 1000, 2000 and 3000 (or OFFSETS="…"), and say
 #                  which checks do not hold; only some of them with CHAPTERS="priors cnns"
 # make handout     write the chapters without solutions and answers into handout/
+# make pdf         print the book, without solutions, into _build/book.pdf (needs Chromium or Chrome)
 # make lab         open the notebooks in JupyterLab
 # make serve       show the built book at http://127.0.0.1:8000 (or PORT=…)
 # make bench       measure speed against a plain convolution and against peers, which it installs
@@ -40,7 +41,7 @@ BUILT := _build/html/.built-$(PAGES)
 RUN := .venv/bin/python -m
 NOTEBOOKS := $(wildcard book/*.ipynb book/.template.ipynb)
 
-.PHONY: book test notebooks fresh handout lab serve bench links clean help FORCE
+.PHONY: book test notebooks fresh handout pdf lab serve bench links clean help FORCE
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -48,6 +49,8 @@ book: $(BUILT)
 
 # From nothing each time: an incremental build with -W forgets the warnings of the pages that it skips.
 $(BUILT): | $(READY)
+	@came=$$(.venv/bin/jupyter-book --version | sed '1!d; s/^[^0-9]*//'); case "$$came" in 1.*) ;; *) \
+	  echo "make: .venv has Jupyter Book $$came, and the book needs version 1; set up anew with: rm -r .venv && make book" >&2; exit 1;; esac
 	@rm -rf _build/html
 	.venv/bin/jupyter-book build . -W --keep-going -n --all --quiet
 	@touch $@
@@ -70,6 +73,9 @@ fresh: $(READY)
 
 handout: $(READY)
 	@.venv/bin/python _ext/gdl_handout.py
+
+pdf: $(BUILT)
+	@.venv/bin/python _ext/gdl_pdf.py
 
 lab: $(READY)
 	.venv/bin/jupyter lab book

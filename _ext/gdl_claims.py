@@ -55,7 +55,7 @@ def collect(env):
     found = {}
     for page in sorted(env.found_docs):
         path = env.doc2path(page)
-        for verdict in verdicts(path) if path.endswith(".ipynb") else ():
+        for verdict in verdicts(path) if str(path).endswith(".ipynb") else ():
             if verdict["id"] not in CLAIMS or verdict["id"] in found:
                 raise ValueError(f"{path}: claim {verdict['id']} is unknown, or measured twice")
             found[verdict["id"]] = page, verdict

@@ -240,6 +240,27 @@ def test_without_a_python_make_says_so_in_one_line(tmp_path, version):
     assert len(said) == 1 and "Python 3.11 or newer is needed" in said[0]
 
 
+@pytest.mark.parametrize(
+    ("version", "said"), [("v2.1.7", "Jupyter Book 2.1.7"), ("Jupyter Book : 1.0.4", "")]
+)
+def test_another_jupyter_book_is_refused_in_one_line(tmp_path, version, said):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "ready").touch()
+    for name, line in (("python", ""), ("jupyter-book", f"mkdir -p _build/html; echo '{version}'")):
+        (tmp_path / ".venv" / "bin" / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / ".venv" / "bin" / name).chmod(0o755)
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "-s", "book", "READY=.venv/ready"]
+    run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    lines = [line for line in run.stderr.splitlines() if line.startswith("make: ") and "***" not in line]
+    assert (run.returncode != 0) == bool(said) == (len(lines) == 1), run.stderr
+    assert said in "".join(lines) and all(
+        "needs version 1" in line and "rm -r .venv" in line for line in lines
+    )
+
+
 def test_the_readmes_examples_run():
     blocks = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE

@@ -210,17 +210,18 @@ def on_paper(page):
 
 
 def print_faults(page):
-    """On paper, as wide as A4 between margins: code that is clipped, solutions, folded code, dark grounds and light ink."""
-    page.set_viewport_size({"width": 718, "height": 1000})
+    """On paper, as wide as A4 between the margins of ``make pdf``: code or a table that is clipped, solutions, folded code, dark grounds and light ink."""
+    page.set_viewport_size({"width": 673, "height": 1000})
     page.evaluate("document.querySelectorAll('details').forEach(e => e.open = false)")
     on_paper(page)
     return page.evaluate(
         r"""() => { const article = document.querySelector('.bd-article'), faults = []
         const shown = selector => [...article.querySelectorAll(selector)].filter(e => e.checkVisibility({contentVisibilityAuto: true}))
         const light = color => { const [r, g, b, a = 1] = color.match(/[\d.]+/g).map(Number); return a ? a * (r + g + b) / 3 + (1 - a) * 255 : null }
-        for (const e of shown('pre')) {
+        for (const e of shown('pre, .pst-scrollable-table-container, div.math, .cell_output .output'))
           if (e.scrollWidth > e.clientWidth + 1) faults.push('clipped: ' + e.textContent.trim().slice(0, 60))
-          if (getComputedStyle(e).maxHeight != 'none') faults.push('cut off: ' + e.textContent.trim().slice(0, 60)) }
+        for (const e of shown('pre'))
+          if (getComputedStyle(e).maxHeight != 'none') faults.push('cut off: ' + e.textContent.trim().slice(0, 60))
         for (const e of shown('.solution, .admonition.dropdown, .tag_solution')) faults.push('a solution: ' + e.textContent.trim().slice(0, 60))
         for (const e of shown('details.hide > summary, .copybtn, .toggle-button')) faults.push('a button: ' + e.textContent.trim())
         for (const e of article.querySelectorAll('details.hide pre'))
@@ -874,6 +875,11 @@ LAYOUTS = {
         "50 %",
     ),
     "clipped code": (print_faults, WIDE, "clipped"),
+    "a wide table": (
+        print_faults,
+        '<div class="pst-scrollable-table-container" style="overflow:auto">' + WIDE + "</div>",
+        "clipped: x",
+    ),
     "a cut output": (print_faults, '<pre style="max-height:9em">x</pre>', "cut off"),
     "a solution": (print_faults, '<div class="solution admonition">x = 1</div>', "a solution"),
     "an answer": (print_faults, '<div class="dropdown admonition">Yes.</div>', "a solution"),
