@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gdl_utils"
 LONGEST = 300  # lines of a module that are not blank
-ALL = 5_000  # lines of code, without docstrings, which are the page of the API: of all modules but data and figures
+ALL = 5_100  # lines of code, without docstrings, which are the page of the API: of all modules but data and figures
 # Each module may import from those before it; those in one group do not know each other.
 ORDER = [
     {"_checks", "_null_space", "_processes", "pictures"},
