@@ -14,6 +14,7 @@ import message_passing
 import numpy as np
 import pytest
 import torch
+import training
 from torch import nn
 
 from gdl_utils.equivariance import relative_error
@@ -135,6 +136,40 @@ def test_the_bench_of_intertwiners_is_laid_out_as_it_should_be(tmp_path, monkeyp
     before = intertwiners.orders_of_five(1, 2)
     assert [m.shape for m in before] == [(30, 30)] * 2
     assert all((m.sum(0) == 1).all() and (m.sum(1) == 1).all() for m in before)
+
+
+def test_the_bench_of_training_writes_what_is_committed(tmp_path, monkeypatch):
+    for name, value in {"ROUNDS": 2, "EXAMPLES": 8, "BATCHES": (4,), "SIZE": 7, "SEEDS": 1}.items():
+        monkeypatch.setattr(training, name, value)
+    monkeypatch.setattr(training, "by_two", lambda batch: 1.0)  # what starts processes has tests of its own
+    monkeypatch.setattr(training, "sweep", lambda: {"1 workers": 2.0, "2 workers": 1.0, "runs": 2})
+    threads = torch.get_num_threads()
+    training.main(tmp_path / "out.json")
+    written, kept = json.loads((tmp_path / "out.json").read_text(encoding="utf-8")), committed("training")
+    assert layout(written) == layout(kept) and torch.get_num_threads() == threads
+    rows = {(r["group"], r["width"]): r for r in kept["networks"]}
+    for width in (
+        1,
+        2,
+    ):  # as many channels, as many operations; a quarter of the weights, but for the last layer
+        ours, plain = rows["C4", width], rows["plain", 2 * width]
+        assert ours["operations"] == pytest.approx(plain["operations"], rel=0.01)
+        assert ours["parameters"] < 0.27 * plain["parameters"]
+
+
+def test_operations_of_a_convolution_are_counted_as_by_hand():
+    channels, side = training.CHANNELS["plain"], training.SIZE
+    forward = 2 * 9 * side**2 * (channels + 2 * channels**2) + 2 * 10 * channels
+    (row, *_) = [r for r in committed("training")["networks"] if r["group"] == "plain"]
+    first = 2 * 9 * side**2 * channels  # nobody asks for the gradient of the pictures
+    assert row["operations"] == 3 * forward - first
+
+
+def test_bytes_kept_are_those_of_what_goes_from_layer_to_layer():
+    x, y = torch.randn(5, 3), torch.zeros(5, dtype=torch.long)
+    one = training.bytes_kept(nn.Linear(3, 4), x, y)
+    deeper = training.bytes_kept(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 4)), x, y)
+    assert deeper == one + 4 * 5 * 4  # what tanh puts out is kept once
 
 
 def test_contestants_take_turns():

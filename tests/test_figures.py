@@ -24,6 +24,7 @@ from gdl_utils.figures import (
     cayley_table,
     commuting_diagram,
     error_chart,
+    molecule_marks,
     part_by_part,
     pixels,
     polygon,
@@ -290,3 +291,35 @@ def test_tied_weights_have_one_colour_and_a_line_where_they_are_negative():
     assert weights_as_text(torch.empty(0, 2, 3)) == ". . .\n. . ."
     meets = np.asarray(ax.images[0].get_array())[0, 2, :3]
     assert np.ptp(meets) < 0.2 and not ax.lines  # grey: no single weight, and no sign
+
+
+def molecule(**changes):
+    parts = {"elements": ["C", "O", "N"], "places": [[0, 0], [1, 0], [0, 2]], "shares": [1.0, -4.0, 0.0]}
+    parts |= {"bonds": [(0, 1, 2), (0, 2, 1.5)], "size": (300, 200), "largest": 4.0}
+    return molecule_marks(**parts | changes)
+
+
+def test_a_molecule_shows_its_bonds_letters_and_shares():
+    marks = molecule()
+    assert marks.count("<line") == 4 and marks.count("stroke-dasharray") == 1
+    assert re.findall(r">(\w+)</text>", marks) == ["O", "N"]  # carbons have no letter
+    discs = re.findall(r'cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)" class="(\w+)"', marks)
+    at, radius, roles = (
+        [[float(x), float(y)] for x, y, *_ in discs],
+        *zip(*(d[2:] for d in discs), strict=True),
+    )
+    assert roles == ("signal", "moved", "moved")
+    assert float(radius[1]) == pytest.approx(2 * float(radius[0]), rel=0.02) and float(radius[2]) == 0
+    assert at[2][1] < at[0][1] == at[1][1] and at[1][0] > at[0][0] == at[2][0]  # y upwards
+    assert (np.array(at) >= 0).all() and (np.array(at) <= [300, 200]).all()
+    assert molecule(bonds=[(0, 1, 3), (0, 2, 1)]).count("<line") == 4
+    more = molecule(shares=[1.0, -9.0, 0.0])  # no disc is larger than the largest
+    assert more == marks
+
+
+def test_a_single_atom_is_drawn_and_parts_that_do_not_fit_are_refused():
+    assert molecule(elements=["O"], places=[[3, 3]], shares=[1.0], bonds=[]).count("<circle") == 2
+    with pytest.raises(ValueError, match="elements, places, shares: got 2, 3 and 3"):
+        molecule(elements=["C", "O"])
+    with pytest.raises(ValueError, match="got 0, 0 and 0"):
+        molecule(elements=[], places=[], shares=[], bonds=[])

@@ -9,6 +9,7 @@ from gdl_utils.data.hexagons import hexagonal
 from gdl_utils.data.images import centred, rotate
 from gdl_utils.data.mesh_files import read_mesh
 from gdl_utils.data.mnist import mnist
+from gdl_utils.data.molecules import esol
 from gdl_utils.data.penguins import penguins
 from gdl_utils.data.planted import planted, shuffle_pairs
 from gdl_utils.data.rabbit import hop, rabbit, rabbit_pose
@@ -22,6 +23,7 @@ __all__ = [
     "clip_sites",
     "cuckoo_clock",
     "digits",
+    "esol",
     "hexagonal",
     "hop",
     "karate_club",

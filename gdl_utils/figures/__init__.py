@@ -10,6 +10,7 @@ from gdl_utils.figures.diagrams import (
     show_image,
 )
 from gdl_utils.figures.logos import information, logo
+from gdl_utils.figures.molecules import molecule_marks
 from gdl_utils.figures.player import Player, pixels, polygon, segment, text
 from gdl_utils.figures.style import ROLES, use_book_style
 from gdl_utils.figures.surfaces import show_surface, surface_marks
@@ -26,6 +27,7 @@ __all__ = [
     "error_chart",
     "information",
     "logo",
+    "molecule_marks",
     "part_by_part",
     "pixels",
     "polygon",
