@@ -59,6 +59,13 @@ def step(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
     cross_entropy(model, x, y).backward()
 
 
+def bytes_of(model: nn.Module) -> dict:
+    """Bytes that are kept for each example, and those that are kept whatever the batch, such as expanded filters."""
+    few, many = (bytes_kept(model, *data(n)) for n in (16, 48))
+    each = (many - few) // 32
+    return {"bytes": each, "fixed bytes": few - 16 * each}
+
+
 def bytes_kept(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> int:
     """How much the forward pass keeps for the backward pass, each piece of memory once, weights left out."""
     kept, weights = {}, {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -94,7 +101,7 @@ def networks() -> list[dict]:
                     "width": width,
                     "parameters": sum(p.numel() for p in model.parameters()),
                     "operations": counter.get_total_flops() // len(x),
-                    "bytes": bytes_kept(model, x, y) // len(x),
+                    **bytes_of(model),
                     "seconds": took[group] / len(x),
                 }
             )

@@ -41,7 +41,7 @@ import numpy as np
 import torch
 from four_cubes import random_turns
 from rotated_digits import with_turns
-from runner import Results, arguments, rounded, run_all
+from runner import Results, arguments, keep, rounded, run_all
 from scipy.ndimage import distance_transform_edt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -193,8 +193,7 @@ def run(train, folder: Path, **values) -> dict:
     }
     if choosing:
         return record | {"watched": auc(model, *prepared()[1])}
-    folder.mkdir(exist_ok=True)
-    torch.save(model.state_dict(), weights(folder, **values))
+    keep(model.state_dict(), weights(folder, **values))
     x, y = prepared()[3]
     record |= judged(scores(model, x).numpy(), y.numpy())
     record |= {"moves": network_moves(model), "moved untrained": before}

@@ -1,6 +1,6 @@
 """Is the symmetry in the data? Whether a classifier can tell examples that were moved from those that were not.
 
-Digits of scikit-learn, shapes of adrenal glands (``GDL_ADRENAL``), pieces of DNA around which TEAD4 binds and of RNA to which HNRNPC
+Digits of scikit-learn, shapes of adrenal glands (``GDL_ADRENAL``), pieces of DNA that TEAD4 or USF1 binds and of RNA to which HNRNPC
 binds (``GDL_DNA`` names the folder). Half of them are moved, each by a random element of a group other than the identity, or all by the
 same one; half of both are to learn from, half to judge by (``two_sample_test``), for five ways of dealing them out. For pictures and
 volumes the classifier is a support vector machine with a Gaussian kernel on pixels; for strands logistic regression on how often each
@@ -62,8 +62,8 @@ def examples(data: str) -> torch.Tensor:
         return digits()[0]
     if data == "glands":
         return adrenal("train")[0]
-    if data == "DNA, TEAD4":
-        return one_hot(binding_sites("TEAD4"))
+    if data.startswith("DNA"):
+        return one_hot(binding_sites(data.split()[1]))
     sequences, bound = clip_sites()
     return one_hot([s for s, label in zip(sequences, bound, strict=True) if label and set(s) <= set("ACGT")])
 
@@ -80,7 +80,7 @@ def changes() -> dict[tuple[str, str], Callable]:
     }
     found |= {("glands", "turned as a cube"): cube, ("glands", "turned before"): cube}
     found |= {("glands", "mirrored"): lambda x: x.flip(-1)}
-    for data in ("DNA, TEAD4", "RNA, HNRNPC"):
+    for data in ("DNA, TEAD4", "DNA, USF1", "RNA, HNRNPC"):
         # A, C, G, T: the complement is the reverse order of the letters
         found |= {
             (data, "reverse complement"): lambda x: x.flip(-1, -2),

@@ -235,6 +235,13 @@ def timed_fit(
     return history, round(seconds * all_of_them / here, 2) if here else None
 
 
+def keep(weights: dict, path: Path) -> None:
+    """Save a state dict; of the processes of torchrun the first one does."""
+    if os.environ.get("RANK", "0") == "0":
+        path.parent.mkdir(exist_ok=True)
+        torch.save(weights, path)
+
+
 def rounded(x: float) -> float:
     return float(f"{x:.3g}")
 

@@ -55,7 +55,7 @@ from rdkit.Chem import AllChem, Crippen, Descriptors, rdFingerprintGenerator
 from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 from rdkit.rdBase import BlockLogs
-from runner import Results, arguments, rounded, run_all
+from runner import Results, arguments, keep, rounded, run_all
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 from torch import nn
@@ -352,8 +352,7 @@ def run(train, folder: Path, **values) -> dict:
     model, history, seconds = learn(train, **values)
     data, y = prepared().of(values["arm"]), prepared().y
     rows = parts(*(values[name] for name in ("split", "seed", "molecules")))
-    folder.mkdir(exist_ok=True)
-    torch.save(model.state_dict(), weights(folder, **values))
+    keep(model.state_dict(), weights(folder, **values))
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
@@ -436,8 +435,7 @@ def ready(results: Results, folder: Path, arm: str, split: str, seed: int) -> Ne
         model.load_state_dict(torch.load(path, weights_only=True))
         return model
     model, _, _ = learn(lambda *a, **k: (fit(*a, batch_size=BATCH, **k), None), **values)
-    folder.mkdir(exist_ok=True)
-    torch.save(model.state_dict(), path)
+    keep(model.state_dict(), path)
     return model
 
 

@@ -123,9 +123,9 @@ def gains() -> list[Gain]:
             task = Task("rotated_digits_digits", "error", where, ())
             plain, told = (np.array([r["error"][tested] for r in runs(task, arm)]) for arm in ("CNN", "p4"))
             found.append(Gain("digits", change, n, np.mean(asked["digits", change]), plain / told))
-    for data in ("DNA, TEAD4", "RNA, HNRNPC"):
+    for data in ("DNA, TEAD4", "DNA, USF1", "RNA, HNRNPC"):
         for change in CHANGES:
-            for n in (500, 2_000, "all") if data == "DNA, TEAD4" else (500, 2_000):
+            for n in (500, 2_000, "all"):
                 task = Task("binding", "auc", {"data": data.split()[1], "examples": n}, ())
                 plain, told = (1 - of_seeds(task, arm) for arm in ("plain", change))
                 number = runs(task, "plain")[0]["trained"]

@@ -43,9 +43,11 @@ def mean_and_number(x: torch.Tensor, over: tuple[int, ...]) -> tuple[torch.Tenso
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Add up the gradients of all processes, in one message; one that is missing counts as 0."""
-    for p in (parameters := [p for p in parameters if p.requires_grad]):
-        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-    total = summed(torch.cat([p.grad.flatten() for p in parameters]))
-    for p, part in zip(parameters, total.split([p.numel() for p in parameters]), strict=True):
-        p.grad.copy_(part.view_as(p))
+    """Add up the gradients of all processes, in one message; one that is missing everywhere stays so, and its parameter where it is."""
+    parameters = [p for p in parameters if p.requires_grad]
+    there = parameters[0].new_tensor([p.grad is not None for p in parameters])
+    parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    total = summed(torch.cat([there, *(part.flatten() for part in parts)]))
+    there, *parts = total.split([len(parts), *(part.numel() for part in parts)])
+    for p, part, anywhere in zip(parameters, parts, there.tolist(), strict=True):
+        p.grad = part.view_as(p).to(p.dtype) if anywhere else None

@@ -49,6 +49,20 @@ TRAINING = """
         ).double()
 
 
+    def now_and_then():
+        torch.manual_seed(0)  # one layer is used in every second batch only, and one never
+        model = nn.ModuleList(nn.Linear(8, 2) for _ in range(3)).double()
+        steps = []
+
+        def loss(model, x, y):
+            steps.append(1)
+            scores = model[0](x[:, 0, 0]) + (model[1](x[:, 0, 1]) if len(steps) % 2 else 0)
+            return nn.functional.cross_entropy(scores, y)
+
+        fit(model, loss, (X, Y), epochs=5, batch_size=8, seed=1)
+        return model.state_dict()
+
+
     def train(model, batch_size=8, **options):  # the last batch has 6; of others two shares of 4
         return fit(model, cross_entropy, (X, Y), epochs=5, batch_size=batch_size, seed=1, **options)
 """
@@ -60,7 +74,7 @@ TOGETHER = (
         distributed.init_process_group("gloo")
         rank = distributed.get_rank()
         model = network(rank)
-        found = {"history": train(model, batch_size=7), "model": model.state_dict()}  # shares of 4 and 3, 1 and 1
+        found = {"history": train(model, batch_size=7), "model": model.state_dict(), "now and then": now_and_then()}  # shares of 4 and 3, 1 and 1
         own, _processes.summed = _processes.summed, lambda t: t  # the control: statistics of each process alone
         alone = network(rank)
         train(alone, batch_size=7)
@@ -142,12 +156,12 @@ def one_process():
     here = {"__file__": __file__}
     exec(textwrap.dedent(TRAINING), here)
     model = here["network"]()
-    return here["train"](model, batch_size=7), model.state_dict()
+    return here["train"](model, batch_size=7), model.state_dict(), here["now_and_then"]()
 
 
 def test_two_processes_train_as_one_does(together, one_process):
     (first, second), _ = together
-    history, model = one_process
+    history, model, _ = one_process
     assert apart(first["model"], second["model"]) == 0
     assert apart(first["model"], model) < 1e-10
     assert torch.tensor(first["history"]).sub(torch.tensor(history)).abs().max() < 1e-10
@@ -156,6 +170,16 @@ def test_two_processes_train_as_one_does(together, one_process):
 
 def test_with_statistics_of_their_own_they_do_not(together, one_process):
     assert apart(together[0][0]["alone"], one_process[1]) > 1e-3
+
+
+def test_what_no_process_used_stays_where_it_is(together, one_process):
+    wanted = one_process[2]
+    assert apart(together[0][0]["now and then"], wanted) < 1e-10
+    torch.manual_seed(0)
+    start = [torch.nn.Linear(8, 2).double() for _ in range(3)]
+    assert torch.equal(wanted["2.weight"], start[2].weight) and not torch.equal(
+        wanted["1.weight"], start[1].weight
+    )
 
 
 def test_what_they_cannot_share_is_refused_by_all(together):
