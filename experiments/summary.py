@@ -53,7 +53,7 @@ TASKS = {
         "binding", "auc", {"data": "TEAD4", "examples": 2_000}, STRANDS, (500, 2_000, "all")
     ),
     "RNA that is bound, AUC": Task(
-        "binding", "auc", {"data": "HNRNPC", "examples": 2_000}, STRANDS, (500, 2_000)
+        "binding", "auc", {"data": "HNRNPC", "examples": 2_000}, STRANDS, (500, 2_000, "all")
     ),
     "fields of papers, % right": Task(
         "citations", "right", {}, ("GCN", "smoothed words", "no edges", "", "labels spread")
