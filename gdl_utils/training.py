@@ -35,7 +35,7 @@ def fit(
 ) -> list:
     """Train a model with Adam, with a learning rate that falls to zero along a cosine.
 
-    Where there is a process group (``torchrun`` starts the processes, and ``torch.distributed.init_process_group`` makes the group),
+    Where there is a process group (``torchrun`` starts the processes, ``init_process_group`` of ``torch.distributed`` makes the group),
     its processes train the one model together: each takes its share of every batch. All of them call ``fit`` with the same arguments.
 
     Parameters
