@@ -134,9 +134,8 @@ def fit(
     ):
         model.train()
         total = 0.0
-        if (
-            size > 1
-        ):  # what is drawn on the way (dropout) differs between processes, and not after an interruption
+        if size > 1:
+            # What is drawn on the way (dropout) differs between processes, and is the same after an interruption.
             torch.manual_seed((seed * epochs + epoch) * size + rank)
         for batch in torch.randperm(n, generator=order).split(batch_size):
             some = batch[rank::size]
@@ -278,10 +277,14 @@ def _begin_alike(model: nn.Module, epochs: int) -> None:
 
 def _check_noted(noted: Any) -> None:
     """Refuse what a checkpoint would not give back, as NumPy's numbers."""
-    torch.save(noted, file := io.BytesIO())
     try:
+        torch.save(noted, file := io.BytesIO())
         torch.load(io.BytesIO(file.getvalue()), weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (
+        pickle.PickleError,
+        AttributeError,
+        TypeError,
+    ) as error:  # what cannot be written, or not be read back
         raise TypeError(
             f"each_epoch: noted {noted!r}; a checkpoint keeps Python's own numbers and text, as float(…)"
         ) from error

@@ -255,7 +255,7 @@ def test_a_file_that_may_be_good_is_not_called_damaged(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "noted", [np.float64(1), np.arange(3), [1, {"a": np.float32(2)}], {np.int64(1): 2}, Path("x")]
+    "noted", [np.float64(1), np.arange(3), [1, {"a": np.float32(2)}], {np.int64(1): 2}, Path("x"), lambda: 1]
 )
 def test_what_a_checkpoint_could_not_give_back_is_refused_when_it_is_noted(tmp_path, noted):
     train = lambda **more: fit(
