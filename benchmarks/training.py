@@ -44,7 +44,7 @@ def network(group: str, width: int) -> nn.Module:
     kernel = square_grid(3, cyclic(4 if group == "C4" else 1))
     c = width * CHANNELS[group]
     layers = [LiftingConv(kernel, 1, c, padding=1, bias=False)]
-    layers += [GroupConv(kernel, c, c, padding=1, bias=False, stride=1) for _ in range(2)]
+    layers += [GroupConv(kernel, c, c, padding=1, bias=False) for _ in range(2)]
     parts = [part for layer in layers for part in (layer, GroupBatchNorm(c), nn.ReLU())]
     return nn.Sequential(*parts, GroupPool(), GlobalPool(2), nn.Linear(c, 10))
 
