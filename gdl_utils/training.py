@@ -1,11 +1,6 @@
 """Train a model: one loop for the whole book, the same numbers for the same seed; and what classifiers are trained and judged by."""
 
-import io
 import math
-import os
-import pickle
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +9,7 @@ import torch
 from torch import distributed, nn
 from tqdm import tqdm
 
+from gdl_utils._checkpoints import check_noted, checksum, load, save
 from gdl_utils._checks import check_positive
 from gdl_utils._processes import processes, sum_gradients, summed
 from gdl_utils.layers import GroupBatchNorm
@@ -118,10 +114,10 @@ def fit(
     settings |= {"number of examples": n}
     settings |= {f"model's {name}": f"{t.dtype} {tuple(t.shape)}" for name, t in model.state_dict().items()}
     if path is not None:
-        settings |= {f"checksum of tensor {i}": _checksum(t) for i, t in enumerate(tensors)}
+        settings |= {f"checksum of tensor {i}": checksum(t) for i, t in enumerate(tensors)}
     history = []
     if path is not None and path.exists():
-        saved = _load(path, settings)
+        saved = load(path, settings)
         for name, part in parts.items():
             part.load_state_dict(saved[name])
         order.set_state(saved["order"]), torch.set_rng_state(saved["torch"])
@@ -155,10 +151,10 @@ def fit(
         model.eval()
         history.append(total / n if each_epoch is None else each_epoch(model, total / n))
         if path is not None and rank == 0:
-            _check_noted(history[-1])
+            check_noted(history[-1])
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"order": order.get_state(), "torch": torch.get_rng_state()}
-            _save(path, state | {"settings": settings, "history": history})
+            save(path, state | {"settings": settings, "history": history})
     model.eval()
     return history
 
@@ -273,54 +269,3 @@ def _begin_alike(model: nn.Module, epochs: int) -> None:
         )
     for t in model.state_dict().values():
         distributed.broadcast(t, 0)
-
-
-def _check_noted(noted: Any) -> None:
-    """Refuse what a checkpoint would not give back, as NumPy's numbers."""
-    try:
-        torch.save(noted, file := io.BytesIO())
-        torch.load(io.BytesIO(file.getvalue()), weights_only=True)
-    except (
-        pickle.PickleError,
-        AttributeError,
-        TypeError,
-    ) as error:  # what cannot be written, or not be read back
-        raise TypeError(
-            f"each_epoch: noted {noted!r}; a checkpoint keeps Python's own numbers and text, as float(…)"
-        ) from error
-
-
-def _checksum(t: torch.Tensor) -> int:
-    return zlib.crc32(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-
-
-def _save(path: Path, state: dict) -> None:
-    """Write a file so that, whenever the process is killed, it is there as a whole or as it was before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, beside := path.with_name(path.name + ".tmp"))
-    os.replace(beside, path)
-
-
-def _load(path: Path, settings: dict) -> dict:
-    """Read a checkpoint, or refuse a file that is none, or that belongs to another training."""
-    if path.is_dir():
-        raise ValueError(f"checkpoint: {path} is a folder; name a file")
-    away = "move it away to start anew"
-    try:
-        with zipfile.ZipFile(path) as file:
-            wrong = file.testzip()  # checksums, at which torch.load does not look
-        if wrong is not None:
-            raise ValueError(f"checkpoint: {path} is damaged, by the checksum of {wrong}; {away}")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError) as error:
-        raise ValueError(f"checkpoint: {path} cannot be read as one of fit ({error}); {away}") from error
-    except pickle.UnpicklingError as error:  # whose words recommend to load it all the same
-        raise ValueError(f"checkpoint: {path} was not written by fit, and is not loaded; {away}") from error
-    if not isinstance(saved, dict) or not {"settings", "history", "order", "torch", "model"} <= saved.keys():
-        raise ValueError(f"checkpoint: {path} was not written by fit; {away}")
-    theirs = saved["settings"]
-    other = [name for name in settings | theirs if settings.get(name) != theirs.get(name)]
-    if other:
-        its, here = theirs.get(other[0]), settings.get(other[0])
-        raise ValueError(f"checkpoint: {path} has {other[0]} {its}, not {here}; {away}")
-    return saved

@@ -15,7 +15,7 @@ LONGEST = 300  # lines of a module that are not blank
 ALL = 5_100  # lines of code, without docstrings, which are the page of the API: of all modules but data and figures
 # Each module may import from those before it; those in one group do not know each other.
 ORDER = [
-    {"_checks", "_null_space", "_processes", "pictures"},
+    {"_checkpoints", "_checks", "_null_space", "_processes", "pictures"},
     {"groups", "meshes"},
     {"representations"},
     {"domains"},
