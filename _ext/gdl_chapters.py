@@ -1,12 +1,13 @@
-"""What pages say of chapters, taken from the chapters: ``{gdl-map}``, ``{gdl-needs}`` and ``{gdl-player}``.
+"""What pages say of chapters, taken from the chapters: ``{gdl-map}``, ``{gdl-needs}``, and ``{gdl-output}`` on ``{gdl-slides}``.
 
 A chapter opens with its title and its question, has a box with objectives and what it needs, and ends with the blueprint card. The
-book's map, the teachers' list and the player of the first page are drawn from these, so that they cannot say anything else.
+book's map, the teachers' list and the pictures on slides are drawn from these, so that they cannot say anything else.
 """
 
 import json
 import re
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import yaml
@@ -119,24 +120,40 @@ class Needs(FromChapters):
                 yield from (f"  *Afterwards you can* {'; '.join(chapter.objectives)}.", "")
 
 
-class ChaptersPlayer(SphinxDirective):
-    """The first player of a chapter, as its notebook put it out."""
+class ChaptersOutput(SphinxDirective):
+    """The picture or the player that a cell of a chapter put out: ``{gdl-output} chapter cell``."""
 
-    required_arguments = 1
+    required_arguments = 2
 
     def run(self):
-        notebook = Path(self.env.srcdir) / "book" / f"{self.arguments[0]}.ipynb"
+        name, id = self.arguments
+        notebook = Path(self.env.srcdir) / "book" / f"{name}.ipynb"
         self.env.note_dependency(str(notebook))
-        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
-            for output in cell.get("outputs", []):
-                html = "".join(output.get("data", {}).get("text/html", ""))
-                if 'class="gdl-player"' in html:
-                    return [nodes.raw("", html, format="html")]
-        raise self.error(f"{notebook.name} has no player")
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        cell = next((cell for cell in cells if cell["id"] == id), {})
+        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+            if 'class="gdl-player"' in (html := "".join(data.get("text/html", ""))):
+                return [nodes.raw("", html, format="html")]
+            if "image/png" in data:
+                image = cell["metadata"]["mystnb"]["image"]
+                kind, png = image.get("classes", ""), "".join(data["image/png"]).strip()
+                html = f'<img class="{kind}" alt="{escape(image["alt"])}" src="data:image/png;base64,{png}">'
+                return [nodes.raw("", f'<div class="cell_output">{html}</div>', format="html")]
+        raise self.error(f"{notebook.name} has no cell {id!r} with a picture or a player")
+
+
+class Slides(SphinxDirective):
+    """The button that shows the sections of this page one by one, on the whole screen."""
+
+    def run(self):
+        script = (Path(__file__).parent / "slides.js").read_text(encoding="utf-8")
+        button = '<p><button class="gdl-present sd-btn sd-btn-primary" hidden>Show the slides</button></p>'
+        return [nodes.raw("", f"{button}<script>{script}</script>", format="html")]
 
 
 def setup(app):
     app.add_directive("gdl-map", Map)
     app.add_directive("gdl-needs", Needs)
-    app.add_directive("gdl-player", ChaptersPlayer)
+    app.add_directive("gdl-output", ChaptersOutput)
+    app.add_directive("gdl-slides", Slides)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

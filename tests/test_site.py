@@ -434,6 +434,25 @@ def test_player_is_a_picture_without_script(site, open_page, path):
         assert player.locator("input").is_disabled(), "a slider that moves nothing must not look as if it did"
 
 
+def test_slides_come_one_at_a_time_and_fit_the_screen(site, open_page):
+    page, faults = open_page(site + "book/slides.html", viewport={"width": 1280, "height": 720})
+    slides = page.locator("article > section > section")
+    page.click(".gdl-present")
+    page.wait_for_function("document.fullscreenElement")
+    shown = lambda: [k for k in range(slides.count()) if slides.nth(k).is_visible()]
+    for k in range(slides.count()):
+        assert shown() == [k]
+        assert page.locator(".gdl-notes:visible, h1:visible, .gdl-present:visible").count() == 0
+        size = "(({scrollWidth: w, scrollHeight: h}) => [w, h])(document.fullscreenElement)"
+        assert page.evaluate(size) == [1280, 720], slides.nth(k).get_attribute("id")
+        page.keyboard.press("ArrowRight")
+    assert shown() == [slides.count() - 1]  # the last one stays
+    page.keyboard.press("Home")
+    slides.first.locator("input").focus()
+    page.keyboard.press("ArrowRight")  # moves the slider, and no slide
+    assert shown() == [0] and faults == []
+
+
 def test_search_finds_the_chapters(site, open_page):
     page, faults = open_page(site + "search.html?q=equivariant")
     for path in CHAPTERS:
