@@ -46,7 +46,7 @@ class Intertwiners:
         By how much every map of norm 1 that is orthogonal to the solutions breaks them at least, those of all generators together: the
         smallest singular value that does not count as solved. Where all is permutations there is nothing to weigh, and it is infinite.
     by_characters : int or None
-        The dimension found in another way, as the mean of χ_out(g) χ_in(g⁻¹); known where both sides are a ``Representation``.
+        The dimension found in another way, as the mean of χ_out(g) χ_in(g⁻¹); known where the elements of a finite group are: for a ``Representation``, or with ``group``.
     """
 
     basis: torch.Tensor
@@ -199,7 +199,7 @@ def _matrices(rho_in: Acts, rho_out: Acts, group: Group | None) -> tuple[np.ndar
         )
     if kinds[0] is LieRepresentation:
         rho_in._check_partner(rho_out)
-        check_closed((rho_in + rho_out).small)
+        check_closed((both := rho_in + rho_out).small, both.whole)
         sides = [[*r.small, *r.whole] for r in (rho_in, rho_out)]
         return np.stack(sides[0]), np.stack(sides[1]), None
     if kinds[0] is Representation:

@@ -54,6 +54,8 @@ def weights_as_text(basis: torch.Tensor) -> str:
 def show_weights(ax: Axes, basis: torch.Tensor, title: str = "") -> None:
     """Draw the same: a colour for each weight, a line through entries that have it with a minus, white where there is none.
 
+    By which factor an entry has it is not shown.
+
     Parameters
     ----------
     ax : Axes

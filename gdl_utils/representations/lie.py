@@ -34,7 +34,8 @@ class LieRepresentation:
     ------
     ValueError
         If there is no matrix, one is not square or not finite, sizes differ, a whole one cannot be undone, or the brackets
-        A_i A_j - A_j A_i do not lie in the span of the small ones: then it is no basis of an algebra.
+        A_i A_j - A_j A_i do not lie in the span of the small ones: then it is no basis of an algebra. Or if a whole one takes
+        a small one, as m A m⁻¹, out of this span.
 
     Examples
     --------
@@ -67,7 +68,7 @@ class LieRepresentation:
         for s, m in enumerate(self.whole):
             if np.linalg.matrix_rank(m) < len(m):
                 raise ValueError(f"whole[{s}]: is not invertible, and what a group does can be undone")
-        check_closed(self.small)
+        check_closed(self.small, self.whole)
 
     @classmethod
     def _known(cls, name: str, like: "LieRepresentation", small, whole) -> "LieRepresentation":
@@ -124,17 +125,23 @@ class LieRepresentation:
             raise ValueError(f"other: belongs to {other.group}, not to {self.group}, or has other generators")
 
 
-def check_closed(small: Sequence[np.ndarray]) -> None:
-    """Raise a ValueError if the brackets of some matrices leave their span."""
+def check_closed(small: Sequence[np.ndarray], whole: Sequence[np.ndarray] = ()) -> None:
+    """Raise a ValueError if brackets of small matrices, or what whole ones make of them, m A m⁻¹, leave their span."""
     span = np.linalg.qr(np.stack([m.ravel() for m in small], 1))[0] if small else None
+    outside = lambda m: np.linalg.norm(m.ravel() - span @ (span.T @ m.ravel()))
     for i, a in enumerate(small):
         for j, b in enumerate(small[:i]):
-            bracket = (a @ b - b @ a).ravel()
-            left = np.linalg.norm(bracket - span @ (span.T @ bracket))
-            if left > CLOSED * max(1.0, np.linalg.norm(a) * np.linalg.norm(b)):
+            left = outside(a @ b - b @ a)
+            if left > CLOSED * np.linalg.norm(a) * np.linalg.norm(b):
                 raise ValueError(
                     f"small: the bracket of number {j} and number {i} lies {left:.2g} outside of their span; give a basis of the "
                     "whole Lie algebra"
+                )
+        for s, m in enumerate(whole):
+            left = outside(m @ a @ np.linalg.inv(m))
+            if left > CLOSED * np.linalg.norm(a) * np.linalg.cond(m):
+                raise ValueError(
+                    f"whole[{s}]: takes small[{i}] {left:.2g} out of the span of the small ones; it is no element of their group"
                 )
 
 
