@@ -121,5 +121,5 @@ $(READY): $(shell .venv/bin/python -c '' 2>/dev/null || echo FORCE)
 	fi; \
 	mkdir -p .venv && touch .venv/unfinished && rm -f .venv/ready-* && \
 	{ [ -x .venv/bin/python ] || "$$found" -m venv .venv; }
-	$(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c $(CONSTRAINTS) -e '.[book,lab,test]'
+	$(RUN) pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c $(CONSTRAINTS) -e '.[test]'
 	@touch $@ && rm .venv/unfinished

@@ -76,11 +76,16 @@ def tally(found):
         if kind in kinds
     ]
     so_far = f": {', '.join(counts)}" if counts else ""
-    return f"Measured so far: {len(found)} of the article's {len(CLAIMS)} claims{so_far}."
+    ours = [claim.ours for claim in CLAIMS.values()]
+    of_ours = sum(CLAIMS[id].ours for id in found)
+    own = f", and {of_ours} of our own" if of_ours else ""
+    return (
+        f"Measured so far: {len(found) - of_ours} of the article's {ours.count(False)} claims{own}{so_far}."
+    )
 
 
 def all_seeds(found, records):
-    """One sentence that counts the claims that hold whatever the seeds."""
+    """One sentence that counts the verdicts that are the same whatever the seeds."""
     counts = [(records[page], id) for id, (page, _) in found.items() if records[page]]
     if not counts:
         return ""
@@ -93,11 +98,13 @@ def all_seeds(found, records):
 
 
 def moved_seeds(id, record):
-    """One sentence: on how many moved seeds a claim held."""
+    """One sentence: on how many moved seeds a claim's verdict came out the same."""
     if record is None:
         return "Not yet run with moved seeds."
     held, same, number = record["claims"][id]["held"], record["claims"][id]["same"], len(record["offsets"])
-    return f"Held on {held} of {number} moved seeds{', with the same numbers' * (same == number)}."
+    return (
+        f"The same verdict on {held} of {number} moved seeds{', with the same numbers' * (same == number)}."
+    )
 
 
 def index(found):

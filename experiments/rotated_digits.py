@@ -21,6 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from runner import Results, arguments, rounded, run_all
 from torch import nn
@@ -53,20 +54,23 @@ TUNED_WITH = {"digits": 300, "mnist": 1000}
 TRAININGS, TESTS = ("upright", "rotated"), ("upright", "turned", "any angle")
 
 
-def wrong_group() -> Domain:
-    """A kernel of 3 × 3 points that C₄ moves as freely as p4's, the centre alone and the others in two rings of four.
+def wrong_group(n: int = 3) -> Domain:
+    """A kernel of n × n points that C₄ moves as freely as p4's, the centre alone and the others in rings of four.
 
     But the rings go along the rows, and no element but e is a turn or mirror of the square.
     """
-    right = square_grid(3, cyclic(4))
-    moves = cyclic(4).action([[1, 2, 3, 0, 4, 6, 7, 8, 5]])
-    corners, edges = (
-        right.permutation[:, 0],
-        right.permutation[:, 1],
-    )  # where the layer takes its two rings to lie
-    return Domain(
-        "scrambled square grid 3×3", cyclic(4), right.points[[*corners, 4, *edges]], right.shape, moves
-    )
+    right = square_grid(n, cyclic(4))
+    slots = [k for k in range(n * n) if k != n * n // 2]
+    turn, claimed = np.arange(n * n), right.points.copy()
+    rings = sorted({tuple(right.permutation[:, k]) for k in slots}, key=min)
+    rings = [
+        ring for k, ring in enumerate(rings) if min(ring) not in {p for other in rings[:k] for p in other}
+    ]
+    for k, ring in enumerate(rings):
+        places = slots[4 * k : 4 * k + 4]
+        turn[places] = np.roll(places, -1)
+        claimed[places] = right.points[list(ring)]  # where the layer takes them to lie
+    return Domain(f"scrambled square grid {n}×{n}", cyclic(4), claimed, right.shape, cyclic(4).action([turn]))
 
 
 class Arm(NamedTuple):

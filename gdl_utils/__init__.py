@@ -2,11 +2,11 @@ r"""Groups, domains, signals and the layers that respect them: the code behind *
 
 The modules follow the order of the book, and import only from left to right::
 
-    groups  ->  domains  ->  signals  ->  layers  ->  blueprint
-                                     \->  equivariance (measure)   intertwiners (solve)
+    groups  ->  representations  ->  domains  ->  signals  ->  layers  ->  blueprint
+    meshes (surfaces)                                     \->  equivariance (measure)   intertwiners (solve)   spectra
 
 ``training`` trains any of it. ``claims`` states what the book checks, ``figures`` draws it, ``data`` holds what it is checked
-on. Nothing is imported, computed or fetched here: import the module that you need, for example
+on, ``pictures`` changes images as cameras do. Nothing is imported, computed or fetched here: import the module that you need, for example
 ``from gdl_utils.groups import dihedral``.
 """
 

@@ -27,15 +27,13 @@ class Claim:
 
     chapter: str
     statement: str
+    ours: bool = False  # not the article's
 
 
-# In the order in which the article makes them.
-CLAIMS = {
-    id: Claim(*chapter_and_statement)
-    for id, chapter_and_statement in tomllib.loads(
-        Path(__file__).with_name("claims.toml").read_text(encoding="utf-8")
-    ).items()
-}
+# In the order in which the article makes them, and then those of the book itself.
+_LISTED = tomllib.loads(Path(__file__).with_name("claims.toml").read_text(encoding="utf-8"))
+_OURS = _LISTED.pop("ours")
+CLAIMS = {id: Claim(*entry, ours=id in _OURS) for id, entry in (_LISTED | _OURS).items()}
 
 
 @dataclass(frozen=True)

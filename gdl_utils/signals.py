@@ -27,8 +27,6 @@ from gdl_utils.representations.representation import as_representation
 
 __all__ = ["SignalSpace"]
 
-Fibre = Representation  # what it is called where it is the values at a point
-
 
 class SignalSpace:
     """All signals on a domain with values in a fibre, and the group's action on them.

@@ -27,7 +27,8 @@ from gdl_utils.domains.grids import CUBE_MATRICES
 from gdl_utils.equivariance import assert_equivariant, equivariance_error, relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral, prismatic
 from gdl_utils.layers import GroupConv, HexagonMask, LiftingConv
-from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
+from gdl_utils.representations import Representation, complement, regular, sign, trivial
+from gdl_utils.signals import SignalSpace
 
 # Name: (grid, group, kernel, the sizes to try, fibre of the input)
 GROUPS = {
@@ -49,13 +50,15 @@ def vector(group):
     """A vector at each point, which turns along: a fibre that is no permutation."""
     quarter = np.array([[0, -1], [1, 0]])
     matrices = [np.linalg.matrix_power(quarter, 4 // group.degree), np.diag([1, -1])]
-    return Fibre("vector", group, group.representation(matrices[: len(group.generators)]).astype(float))
+    return Representation(
+        "vector", group, group.representation(matrices[: len(group.generators)]).astype(float)
+    )
 
 
 def sheared(group):
     """The same in a skew basis, where matrices are not orthogonal."""
     skew = np.array([[1.0, 0.7], [0.0, 1.0]])
-    return Fibre("sheared", group, np.linalg.inv(skew) @ vector(group).matrices @ skew)
+    return Representation("sheared", group, np.linalg.inv(skew) @ vector(group).matrices @ skew)
 
 
 def two_layers(grid, group, kernel, fibre, dtype=torch.float64):
@@ -156,7 +159,7 @@ def test_a_fibre_of_matrices_is_exact_too_and_needs_its_dual(fibre, group):
     x = torch.randn(1, 1, *space.shape, dtype=torch.float64)
     assert_equivariant(layer, x, space, out)
     if fibre is sheared:  # the control: moved by the fibre's own matrices, the filters are wrong
-        dual = Fibre("dual", group, fibre(group).matrices[group.inverse].transpose(0, 2, 1))
+        dual = Representation("dual", group, fibre(group).matrices[group.inverse].transpose(0, 2, 1))
         wrong = LiftingConv(square_grid(3, group), 1, 2, fibre=dual, padding=1).double()
         with pytest.raises(AssertionError, match="not equivariant"):
             assert_equivariant(wrong, x, space, out)
@@ -546,19 +549,19 @@ def plane(group):
     """Arrows of the picture's plane, under turns by any angle."""
     c, s = np.cos(2 * np.pi / group.degree), np.sin(2 * np.pi / group.degree)
     matrices = [np.array([[c, -s], [s, c]]), np.diag([1.0, -1.0])]
-    return Fibre("plane", group, group.representation(matrices[: len(group.generators)]))
+    return Representation("plane", group, group.representation(matrices[: len(group.generators)]))
 
 
 def arrow(group):
     """The arrows of a volume."""
     matrices = [np.array(m, dtype=float) for m in CUBE_MATRICES]
-    return Fibre("arrow", group, group.representation(matrices[: len(group.generators)]))
+    return Representation("arrow", group, group.representation(matrices[: len(group.generators)]))
 
 
 def minus(group):
     """A number that the first generator turns to its negative."""
     matrices = [[[-1.0]], [[1.0]], [[1.0]]][: len(group.generators)]
-    return Fibre("minus", group, group.representation(matrices))
+    return Representation("minus", group, group.representation(matrices))
 
 
 CHAINS = {
@@ -727,8 +730,10 @@ def test_a_mixed_fibre_keeps_exact_filters_under_autocast():
 
 
 def test_the_name_of_a_fibre_decides_nothing():
-    layer = lambda name: LiftingConv(P4, 1, 2, fibre_out=Fibre(name, cyclic(4), vector(cyclic(4)).matrices))
+    layer = lambda name: LiftingConv(
+        P4, 1, 2, fibre_out=Representation(name, cyclic(4), vector(cyclic(4)).matrices)
+    )
     layer("arrow").load_state_dict(layer("wave").state_dict())
-    turned = Fibre("wave", cyclic(4), vector(cyclic(4)).matrices[cyclic(4).inverse])
+    turned = Representation("wave", cyclic(4), vector(cyclic(4)).matrices[cyclic(4).inverse])
     with pytest.raises(RuntimeError, match="weight: saved from C₄, square grid 3×3, trivial fibre to wave"):
         LiftingConv(P4, 1, 2, fibre_out=turned).load_state_dict(layer("wave").state_dict())

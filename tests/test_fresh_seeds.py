@@ -351,9 +351,9 @@ def test_a_card_says_on_how_many_moved_seeds_its_claim_held():
     claims = {"C03": {"held": 3, "same": 3}, "C04": {"held": 3, "same": 1}, "C05": {"held": 2, "same": 2}}
     said = {"page": {"offsets": [1, 2, 3], "claims": claims}, "other": None}
     assert [gdl_claims.moved_seeds(id, said["page"]) for id in claims] == [
-        "Held on 3 of 3 moved seeds, with the same numbers.",
-        "Held on 3 of 3 moved seeds.",
-        "Held on 2 of 3 moved seeds.",
+        "The same verdict on 3 of 3 moved seeds, with the same numbers.",
+        "The same verdict on 3 of 3 moved seeds.",
+        "The same verdict on 2 of 3 moved seeds.",
     ]
     assert gdl_claims.moved_seeds("C03", None) == "Not yet run with moved seeds."
     found = {**dict.fromkeys(claims, ("page", {})), "C06": ("other", {})}

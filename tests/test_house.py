@@ -15,8 +15,8 @@ LONGEST = 300  # lines of a module that are not blank
 ALL = 5_100  # lines of code, without docstrings, which are the page of the API: of all modules but data and figures
 # Each module may import from those before it; those in one group do not know each other.
 ORDER = [
-    {"_checkpoints", "_checks", "_null_space", "_processes", "pictures"},
-    {"groups", "meshes"},
+    {"_checkpoints", "_checks", "_null_space", "_processes"},
+    {"groups", "meshes", "pictures"},
     {"representations"},
     {"domains"},
     {"signals"},
@@ -121,6 +121,13 @@ def test_no_module_is_long_nor_all_of_them():
 def test_imports_run_from_left_to_right():
     known = {path: source for path, source in sources().items() if path != "__init__.py"}
     assert backward_imports(known) == []
+
+
+def test_the_api_has_the_modules_in_that_order():
+    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    named = re.findall(r"automodule:: gdl_utils\.(\w+)", page)
+    at = [next(k for k, group in enumerate(ORDER) if name in group) for name in named]
+    assert at == sorted(at) and {n for g in ORDER for n in g if n[0] != "_"} == set(named)
 
 
 # Negative controls: one fault each

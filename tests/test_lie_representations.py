@@ -156,7 +156,9 @@ def test_what_contradicts_itself_is_refused_in_words():
     tiny = [1e-5 * x, 1e-5 * y]
     bad.append((lambda: LieRepresentation("tiny", "SO(3)", tiny), ValueError, "outside of their span"))
     turn, stretched = [[0, -1], [1, 0]], np.diag([2.0, 1])
-    bad.append((lambda: LieRepresentation("v", "O(2)", [turn], [stretched]), ValueError, r"whole\[0\]: takes"))
+    bad.append(
+        (lambda: LieRepresentation("v", "O(2)", [turn], [stretched]), ValueError, r"whole\[0\]: takes")
+    )
     space = rotations(3, reflections=True)
     still = LieRepresentation("still", "O(3)", space.small, [np.eye(3)])  # its mirror does nothing
     bad.append((lambda: intertwiners(space, still), ValueError, r"whole\[0\]: takes small\[0\]"))

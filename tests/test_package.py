@@ -39,9 +39,10 @@ def recipes(notebook):
 RECIPES = recipes(nbformat.read(ROOT / "book" / "recipes.ipynb", as_version=4))
 
 
-def run(*command, **options):
-    """Run a command; what it said is in the error, should it fail."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
+def run(*command, env=None, **options):
+    """Run a command, with no path to other packages; what it said is in the error, should it fail."""
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | (env or {})
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=env, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -106,8 +107,7 @@ def test_types_are_found(python, tmp_path):
 def test_recipe_runs_with_the_wheel_alone(python, tmp_path, title):
     script = tmp_path / "recipe.py"
     script.write_text(RECIPES[title], encoding="utf-8")
-    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    run(python, script, cwd=tmp_path, env=environ | {"MPLBACKEND": "agg"})
+    run(python, script, cwd=tmp_path, env={"MPLBACKEND": "agg"})
 
 
 def test_a_recipe_that_does_not_stand_alone_is_caught(python, tmp_path):

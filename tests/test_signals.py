@@ -12,15 +12,17 @@ from gdl_utils.domains import cubic_grid, cycle, hexagonal_grid, square_grid, st
 from gdl_utils.equivariance import assert_equivariant, equivariance_errors, relative_error
 from gdl_utils.groups import cyclic, dihedral, octahedral, prismatic, symmetric
 from gdl_utils.layers import averaged
-from gdl_utils.representations import irreps
-from gdl_utils.signals import Fibre, SignalSpace, complement, regular, sign, trivial
+from gdl_utils.representations import Representation, complement, irreps, regular, sign, trivial
+from gdl_utils.signals import SignalSpace
 
 
 def corners(group):
     """The 2×2 matrices of C_n and D_n as a fibre: a vector at each point, which turns along."""
     angle = 2 * np.pi / group.degree
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return Fibre("vector", group, group.representation([turn, np.diag([1, -1])][: len(group.generators)]))
+    return Representation(
+        "vector", group, group.representation([turn, np.diag([1, -1])][: len(group.generators)])
+    )
 
 
 spaces = st.builds(

@@ -10,7 +10,7 @@ from gdl_utils.groups import Group
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """Points that a group permutes. Made by the functions of this module.
+    """Points that a group permutes. Made by the functions of ``gdl_utils.domains``.
 
     Attributes
     ----------

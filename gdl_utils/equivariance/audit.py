@@ -15,7 +15,7 @@ from gdl_utils.equivariance.tries import AuditRow, Tries
 from gdl_utils.groups import Group
 from gdl_utils.signals import SignalSpace
 
-MAX_ELEMENTS = 128  # of a larger group, some are tried: see _elements
+MAX_TRIED = 128  # of a larger group, some are tried: see _elements
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,7 +154,7 @@ def _elements(group: Group) -> list[int]:
 
     A stride by d leaves of a shift g the power gᵈ, so that there is something to try after every stride.
     """
-    if len(group) <= MAX_ELEMENTS:
+    if len(group) <= MAX_TRIED:
         return list(range(len(group)))
     chosen = set(range(0, len(group), len(group) // 12))
     for generator in group.generators:

@@ -1,5 +1,6 @@
 """Still pictures that every chapter shares."""
 
+import math
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -271,19 +272,24 @@ def audit_chart(audits: Mapping[str, Audit]) -> Figure:
     fig, axes = plt.subplots(
         n, columns, figsize=(width, n * (0.34 * longest + 1.2)), squeeze=False, layout="constrained"
     )
+    fig.get_layout_engine().set(wspace=0.06)
     for ax in axes.flat[len(audits) :]:
         ax.remove()
     floor = 1e-17
     for ax, (name, audit) in zip(axes.flat, audits.items(), strict=False):
         ax.axvspan(floor / 3, audit.bound, color=ROLES["output"]["color"], alpha=0.10, lw=0)
-        shown = [min(max(row.error, floor), 10) for row in audit.rows]  # one may be infinite
+        shown = [min(max(row.error, floor), 10) for row in audit.rows]  # one may be infinite, or nan
         ax.plot(shown, range(len(shown)), color=FAINT, linewidth=1.2, zorder=1)
         for y, (row, error) in enumerate(zip(audit.rows, shown, strict=True)):
+            if math.isnan(row.error):
+                words = "constant: shows nothing"
+                ax.annotate(words, (audit.bound, y), va="center", fontsize=9, color=ROLES["control"]["color"])
+                continue
             role = ROLES["output" if row.error <= audit.bound else "error"]
             ax.plot(error, y, marker=role["marker"], color=role["color"], markersize=7)
             if y and row.elements < audit.rows[y - 1].elements:
                 left = f"  {row.elements} elements left"
-                ax.annotate(left, (error, y), va="center", fontsize=8, color=ROLES["control"]["color"])
+                ax.annotate(left, (error, y), va="center", fontsize=9, color=ROLES["control"]["color"])
             if row.name == audit.lost_at:
                 ax.annotate(
                     "lost here ",

@@ -81,6 +81,7 @@ def show_weights(ax: Axes, basis: torch.Tensor, title: str = "") -> None:
     for i, j in product(range(n_out), range(n_in)):
         if alone[i, j] and reduced[:, i, j].sum() < 0:
             ax.plot([j - 0.3, j + 0.3], [i, i], color="white", lw=2)
+    ax.spines[:].set(visible=True, linewidth=0.5)  # so that the ends are seen
     ax.set(xticks=[], yticks=[], title=title)
 
 

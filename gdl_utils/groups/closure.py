@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from gdl_utils._checks import check_size
 
-MAX_TABLE = 2**25  # entries of all permutations, 256 MiB; closing them takes three times as much
+MAX_ENTRIES = 2**25  # entries of all permutations, 256 MiB; closing them takes three times as much
 MAX_ELEMENTS = 50_000  # beyond this, listing the elements is a mistake more often than a wish
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -24,7 +24,7 @@ def close(generators: list[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...
                 if new.tobytes() in seen:
                     continue
                 entries = (len(elements) + len(subgroup)) * len(identity)
-                check_size("generators", entries, "the table of their products", MAX_TABLE)
+                check_size("generators", entries, "the table of their products", MAX_ENTRIES)
                 representatives.append((new, (*word, t)))
                 coset = subgroup[:, new]  # h·new for every h of the subgroup
                 elements.extend(coset)

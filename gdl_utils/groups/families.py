@@ -3,7 +3,7 @@
 import numpy as np
 
 from gdl_utils._checks import check_positive, check_size
-from gdl_utils.groups.closure import MAX_TABLE
+from gdl_utils.groups.closure import MAX_ENTRIES
 from gdl_utils.groups.group import SUBSCRIPTS, Group
 
 
@@ -21,7 +21,7 @@ def cyclic(n: int) -> Group:
     0
     """
     n = check_positive("n", n)
-    check_size("n", n * n, f"the table of C{n}".translate(SUBSCRIPTS), MAX_TABLE)
+    check_size("n", n * n, f"the table of C{n}".translate(SUBSCRIPTS), MAX_ENTRIES)
     return Group(
         [np.roll(np.arange(n), -1)], names="r", name=f"C{n}".translate(SUBSCRIPTS), family="cyclic", degree=n
     )
@@ -43,7 +43,7 @@ def dihedral(n: int) -> Group:
     ('rm', 'r³m')
     """
     n = check_positive("n", n)
-    check_size("n", 4 * n * n, f"the table of D{n}".translate(SUBSCRIPTS), MAX_TABLE)
+    check_size("n", 4 * n * n, f"the table of D{n}".translate(SUBSCRIPTS), MAX_ENTRIES)
     # Two rings of n points, swapped by the mirror: on one ring D_1 and D_2 would lose elements.
     i = np.arange(n)
     turn = np.r_[(i + 1) % n, n + (i + 1) % n]
@@ -70,7 +70,7 @@ def prismatic(n: int) -> Group:
     (16, 'D₄ₕ')
     """
     name = f"D{check_positive('n', n)}".translate(SUBSCRIPTS) + "ₕ"
-    check_size("n", 16 * n * n, f"the table of {name}", MAX_TABLE)
+    check_size("n", 16 * n * n, f"the table of {name}", MAX_ENTRIES)
     r, m = dihedral(n).permutations[[*dihedral(n).generators]]
     # Two copies, above and below, which the reversal swaps.
     images = [np.r_[r, 2 * n + r], np.r_[m, 2 * n + m], np.roll(np.arange(4 * n), 2 * n)]

@@ -58,7 +58,8 @@ class LiftingConv(OfAKind):
         What lies outside of the input. Shifts are exact with "circular" only; with the others they are as far as the border is
         out of sight. On hexagonal grids "zeros" and "circular" only.
     groups : int
-        Into how many parts the channels are split, as for ``torch.nn.Conv2d``: a divisor of both numbers of channels.
+        Into how many parts the channels are split, as for ``torch.nn.Conv2d``: a divisor of both numbers of channels; as many as
+        ``in_channels`` make a depthwise convolution.
     bias : bool
         Whether to add one learned number to each output channel, the same for all of the group; with ``fibre_out`` a learned
         vector that the group leaves alone, if there is any.
