@@ -69,6 +69,12 @@ def colab_from_its_branch(app, pagename, templatename, context, doctree):
                 button["url"] = re.sub(r"/blob/[^/]+/", "/blob/colab/", button["url"])
 
 
+def one_title(app, pagename, templatename, context, doctree):
+    """The first page is called as the book is, and once."""
+    if pagename == app.config.root_doc:
+        context["docstitle"] = ""
+
+
 def how_to_get_it(notebook, known):
     """A first cell for a notebook that stands alone: where its package comes from, and the files that it reads."""
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
@@ -124,6 +130,31 @@ def entries_as_list(app, doctree, docname):
         parent.insert(at, items)
 
 
+NUMBER = re.compile(r"[-+−≤<>≥≈]?\s?[\d.][\s\S]{0,27}")  # a figure, its spread, its unit: the text of a cell
+SPACES = re.compile(r"(?<=\d) [×±] (?=[\d.])|(?<=\d) (?=%)")
+
+
+def keep_together(app, doctree, docname):
+    """No line ends between a formula and the comma after it, nor within a number of a table or a size such as 3 × 3."""
+    for formula in list(doctree.findall(nodes.math)):
+        after = formula.next_node(descend=False, siblings=True)
+        if isinstance(after, nodes.Text) and (mark := re.match(r"[,.;:!?)]+", after)):
+            at = formula.parent.index(formula)
+            rest = nodes.Text(after[mark.end() :])
+            together = nodes.inline("", "", formula.deepcopy(), nodes.Text(mark[0]), classes=["gdl-together"])
+            formula.parent[at : at + 2] = [together, rest]
+    for entry in doctree.findall(nodes.entry):
+        if NUMBER.fullmatch(entry.astext().strip()):
+            entry["classes"].append("gdl-number")
+    for text in list(doctree.findall(nodes.Text)):
+        if not isinstance(
+            text.parent, (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
+        ):
+            kept = SPACES.sub(lambda m: m[0].replace(" ", "\u00a0"), text)
+            if kept != text:
+                text.parent.replace(text, nodes.Text(kept))
+
+
 def guard_codeautolink(app):
     """sphinx_codeautolink pops a section's title that an exercise or a proof never pushed; let it pop nothing."""
     from sphinx_codeautolink.extension.block import CodeBlockAnalyser
@@ -139,6 +170,8 @@ def setup(app):
             app.setup_extension(extension)
     app.connect("config-inited", configure, priority=100)  # before the theme reads its options
     app.connect("doctree-resolved", entries_as_list)
+    app.connect("doctree-resolved", keep_together, priority=900)  # after links and citations have their words
+    app.connect("html-page-context", one_title)
     app.connect("env-get-updated", number_exercises_by_chapter, priority=900)  # after all have been counted
     app.connect("build-finished", say_how_to_get_it)
     app.connect("html-page-context", colab_from_its_branch, priority=900)  # after the theme made its buttons

@@ -164,7 +164,7 @@ class Group:
 
     @cached_property
     def is_abelian(self) -> bool:
-        """Whether the order never matters: gh = hg for all pairs (it is enough to ask the generators)."""
+        """Whether the order never matters, gh = hg for all pairs (it is enough to ask the generators)."""
         some = self.permutations[list(self.generators)]
         return all(np.array_equal(p[q], q[p]) for p in some for q in some)
 

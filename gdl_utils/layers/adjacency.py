@@ -126,12 +126,12 @@ class Adjacency:
 
     @property
     def edge_index(self) -> torch.Tensor:
-        """The edges, (2, E): a copy, so that the matrix stays as it is whatever is done to it."""
+        """The edges, (2, E), as a copy, so that the matrix stays as it is whatever is done to it."""
         return self._edges.to(self.device, copy=True)
 
     @property
     def weight(self) -> torch.Tensor:
-        """The weights, (E,): a copy."""
+        """The weights, (E,), as a copy."""
         return self._weight.to(self.dtype, copy=True).to(self.device)
 
     def __matmul__(self, x: torch.Tensor) -> torch.Tensor:

@@ -96,7 +96,7 @@ class EquivariantLinear(nn.Module):
 
     @property
     def basis(self) -> torch.Tensor:
-        """The maps that are combined, (dim, n_out, n_in): a copy, as exact as it was given."""
+        """The maps that are combined, (dim, n_out, n_in), as a copy, as exact as it was given."""
         return self._exact["basis"].clone()
 
     @property

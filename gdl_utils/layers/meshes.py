@@ -88,7 +88,7 @@ class Surface:
 
     @property
     def transports(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What ``GaugeConv`` takes beside its fields: pairs, there and turn."""
+        """What ``GaugeConv`` takes beside its fields, namely pairs, there and turn."""
         return self.pairs, self.there, self.turn
 
     def slopes(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -114,7 +114,7 @@ class Mesh:
 
     @property
     def euler_characteristic(self) -> int:
-        """Vertices less edges plus faces: 2 for a sphere, 0 for a torus, 1 for a disk; those of several pieces are added."""
+        """Vertices less edges plus faces, which is 2 for a sphere, 0 for a torus, 1 for a disk; those of several pieces are added."""
         return len(self.vertices) - len(self.edges) + len(self.faces)
 
     @cached_property

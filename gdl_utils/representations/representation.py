@@ -112,12 +112,12 @@ class Representation:
 
     @cached_property
     def character(self) -> np.ndarray:
-        """The trace of each matrix, shape (len(group),): all that does not depend on the choice of coordinates."""
+        """The trace of each matrix, shape (len(group),), which is all that does not depend on the choice of coordinates."""
         return np.trace(self.matrices, axis1=1, axis2=2).astype(float)
 
     @cached_property
     def is_permutation(self) -> bool:
-        """Whether each element moves the entries and changes none: what a pointwise nonlinearity respects."""
+        """Whether each element moves the entries and changes none, as a pointwise nonlinearity asks."""
         return bool(
             np.isin(self.matrices, (0, 1)).all()
             and (self.matrices.sum(axis=1) == 1).all()
@@ -126,7 +126,7 @@ class Representation:
 
     @cached_property
     def kind(self) -> str:
-        """Of an irreducible one, what commutes with it: "real", "complex" or "quaternionic" numbers (1, 2 or 4 dimensions).
+        """Of an irreducible one, what commutes with it, "real", "complex" or "quaternionic" numbers (1, 2 or 4 dimensions).
 
         Raises
         ------
@@ -158,7 +158,7 @@ class Representation:
 
     @property
     def dual(self) -> "Representation":
-        """How the group acts on linear functions of these numbers: ρ(g⁻¹)ᵀ, the same matrices where they are orthogonal."""
+        """How the group acts on linear functions of these numbers, ρ(g⁻¹)ᵀ, the same matrices where they are orthogonal."""
         inverse = self.matrices[self.group.inverse]
         name = f"dual of {self.name}"
         return Representation._known(name, self.group, inverse.transpose(0, 2, 1).copy(), self.axis)
