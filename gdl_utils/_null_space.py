@@ -29,7 +29,6 @@ def null_space(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, float
         some = np.tensordot(kept, found, 1) if k else found
         left = (b @ some - some @ a).reshape(len(some), n_in * n_out)
         _, values, vectors = np.linalg.svd(np.linalg.qr(left.T, mode="r"))
-        values = np.concatenate([values, np.zeros(len(kept) - len(values))])
         solved = values <= SOLVED
         doubtful.append(vectors[~solved & (values <= DOUBTFUL)] @ kept)
         kept, broken = vectors[solved] @ kept, max(broken, values[solved].max(initial=0))

@@ -206,7 +206,7 @@ def _matrices(rho_in: Acts, rho_out: Acts, group: Group | None) -> tuple[np.ndar
         rho_in._check_partner(rho_out, "rho_out")
         if group not in (None, rho_in.group):
             raise ValueError(f"group: got {group!r}; both sides are of {rho_in.group!r}")
-        generators = list(rho_in.group.generators) or [rho_in.group.identity]
+        generators = list(rho_in.group.generators)
         both = [np.asarray(r.matrices[generators], dtype=np.float64) for r in (rho_in, rho_out)]
         return *both, _count(rho_in.matrices, rho_out.matrices, rho_in.group)
     before, after = _as_matrices("rho_in", rho_in), _as_matrices("rho_out", rho_out)

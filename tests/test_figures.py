@@ -234,6 +234,7 @@ def test_marks_are_valid_svg_and_rounded():
         (lambda: audit_chart({}), "audits: is empty"),
         (lambda: segment((0, 0), (1, 1), "blue"), "role: got 'blue'; the roles are ink, signal"),
         (lambda: as_table(["a", "b"], ["1", "2"], ["3"]), "rows: got 1 texts for the 2 columns"),
+        (lambda: as_table(["a"], ["1"], ["2", "3"]), "rows: got 2 texts for the 1 columns"),
         (lambda: weights_as_text(torch.eye(64).view(64, 8, 8)), "has 64 maps, and there are 52 letters"),
         (lambda: weights_as_text(torch.ones(2, 3, 3)), "has 2 maps, and they span a space of 1 dim"),
         (lambda: weights_as_text(torch.eye(3)), r"got shape \(3, 3\)"),
@@ -244,6 +245,12 @@ def test_marks_are_valid_svg_and_rounded():
 def test_bad_input_is_named(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_a_table_has_a_line_for_each_row():
+    assert (
+        as_table(["a", "b"], ["1", "2"], ["3", "4"]).data == "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"
+    )
 
 
 def test_hexagons_are_drawn_where_the_group_moves_them():
@@ -273,6 +280,17 @@ def test_tied_weights_are_read_off_any_basis_of_the_same_maps():
     assert weights_as_text(thirds) == " a  .\n b 2a"
     sums = torch.tensor([[[1.0, 0.0, 0.5]], [[0.0, 1.0, -1.0]]])
     assert weights_as_text(sums) == "     a      b 0.5a-b"
+    assert weights_as_text(torch.tensor([[[1.0, 2 / 3]]])) == "     a 0.667a"
+    assert weights_as_text(torch.eye(52).view(52, 4, 13)).endswith("Y Z")
+    single = torch.tensor([[[1.0, 0.0, 1.0 + 1e-6]], [[0.0, 1.0, 3e-6]]])
+    assert weights_as_text(single) == "a b a"  # in single precision, rounding is no weight
+
+
+def test_the_basis_that_is_read_stays_as_it_is():
+    basis = torch.tensor([[[2.0, -4.0]], [[1.0, 3.0]]], dtype=torch.float64)
+    before = basis.clone()
+    weights_as_text(basis), show_weights(plt.subplots()[1], basis)
+    assert torch.equal(basis, before)
 
 
 def test_tied_weights_have_one_colour_and_a_line_where_they_are_negative():
@@ -290,7 +308,7 @@ def test_tied_weights_have_one_colour_and_a_line_where_they_are_negative():
     show_weights(plt.subplots()[1], torch.empty(0, 2, 3))
     assert weights_as_text(torch.empty(0, 2, 3)) == ". . .\n. . ."
     meets = np.asarray(ax.images[0].get_array())[0, 2, :3]
-    assert np.ptp(meets) < 0.2 and not ax.lines  # grey: no single weight, and no sign
+    assert np.ptp(meets) < 0.2 and meets.max() < 1 and not ax.lines  # grey: no single weight, and no sign
 
 
 def molecule(**changes):
@@ -315,6 +333,23 @@ def test_a_molecule_shows_its_bonds_letters_and_shares():
     assert molecule(bonds=[(0, 1, 3), (0, 2, 1)]).count("<line") == 4
     more = molecule(shares=[1.0, -9.0, 0.0])  # no disc is larger than the largest
     assert more == marks
+
+
+def test_a_molecule_is_in_the_middle_within_a_margin_and_its_bonds_are_short():
+    def at(**options):
+        return np.array(
+            re.findall(r'cx="([\d.]+)" cy="([\d.]+)" r="[\d.]+" class', molecule(**options)), float
+        )
+
+    small, large = at(size=(100, 90)), at(size=(3000, 2000))
+    assert np.allclose([small.min(0), small.max(0)], [[44.5, 34], [55.5, 56]])
+    assert np.allclose((large.min(0) + large.max(0)) / 2, [1500, 1000])
+    assert np.linalg.norm(large[1:] - large[0], axis=1).mean() == pytest.approx(34, abs=0.1)
+
+
+def test_of_the_bonds_only_an_aromatic_one_is_dashed():
+    dashed = lambda order: molecule(bonds=[(0, 1, order)]).count("stroke-dasharray")
+    assert [dashed(order) for order in (1, 1.5, 2, 3)] == [0, 1, 0, 0]
 
 
 def test_a_single_atom_is_drawn_and_parts_that_do_not_fit_are_refused():

@@ -82,6 +82,8 @@ def test_sums_products_and_duals_multiply_as_they_should():
     one = element(VECTOR)
     wanted = np.linalg.inv(np.block([[one, np.zeros((3, 9))], [np.zeros((9, 3)), np.kron(one, one)]])).T
     assert np.abs(element(both) - wanted).max() < 1e-12
+    assert ((VECTOR + VECTOR.trivial) * VECTOR).name == "(vector + trivial) ⊗ vector"
+    assert [m.diagonal().tolist() for m in SPACETIME.whole] == [[-1, 1, 1, 1], [1, -1, -1, -1]]
 
 
 def test_the_same_space_in_other_coordinates():
@@ -96,6 +98,38 @@ def test_the_same_space_in_other_coordinates():
         assert found.dim == plain.dim == 6
         back = torch.cat([found.basis @ torch.from_numpy(T), plain.basis]).flatten(1)
         assert torch.linalg.matrix_rank(back, rtol=1e-8) == 6
+
+
+def test_a_dual_undoes_an_element_that_keeps_no_lengths():
+    shear = LieRepresentation("shear", "two elements", [], [[[1, 1], [0, -1]]])
+    assert np.allclose(shear.dual.whole[0].T @ shear.whole[0], np.eye(2))
+
+
+def test_whole_elements_act_on_products_in_the_order_of_kron():
+    plane = rotations(2, reflections=True)
+    sum_, (mirror,) = plane + plane.trivial, plane.whole
+    assert np.array_equal((sum_ * plane).whole[0], np.kron(sum_.whole[0], mirror))
+    assert not np.array_equal((sum_ * plane).whole[0], (plane * sum_).whole[0])  # the control
+
+
+def test_what_is_done_to_generators_afterwards_changes_nothing():
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    plane = LieRepresentation("vector", "SO(2)", [turn])
+    turn[:] = 0
+    assert plane.small[0].tolist() == [[0, -1], [1, 0]]
+
+
+def test_more_than_four_hundred_unknowns_in_skewed_coordinates():
+    cube = power(VECTOR, 3)
+    T = np.random.default_rng(0).standard_normal((27, 27)) + 9 * np.eye(27)
+    moved = LieRepresentation("moved", "SO(3)", [T @ m @ np.linalg.inv(T) for m in cube.small])
+    found = intertwiners(moved, cube)
+    assert found.dim == 15 and broken(found.basis, moved, cube) < 1e-9
+
+
+def test_generators_that_do_nothing_leave_every_map():
+    found = intertwiners(VECTOR.trivial, VECTOR.trivial)
+    assert found.basis.abs().tolist() == [[[1]]] and found.broken == 0
 
 
 @pytest.mark.parametrize("group", [octahedral(), dihedral(4), symmetric(4)], ids=lambda g: g.name)
@@ -136,6 +170,13 @@ def test_matrices_that_are_nearly_a_representation_are_noticed():
     assert intertwiners([turn], [turn]).gap > 1
 
 
+def test_another_number_than_that_of_characters_is_said(monkeypatch):
+    one = irreps(symmetric(3))[0]
+    monkeypatch.setattr("gdl_utils.intertwiners._count", lambda *_: 7)
+    with pytest.warns(UserWarning, match="1 solutions were found, and 7 are expected by characters"):
+        intertwiners(one, one)
+
+
 def test_what_contradicts_itself_is_refused_in_words():
     x, y, z = VECTOR.small
     bad = [
@@ -147,10 +188,14 @@ def test_what_contradicts_itself_is_refused_in_words():
         (lambda: LieRepresentation("flat", "O(2)", [], [np.zeros((2, 2))]), ValueError, "not invertible"),
         (lambda: rotations(1), ValueError, "two dimensions or more"),
         (lambda: VECTOR + SPACETIME, ValueError, r"belongs to O\(1, 3\), not to SO\(3\)"),
+        (lambda: VECTOR + LieRepresentation("x", "SO(3)", [x]), ValueError, "or has other generators"),
         (lambda: VECTOR * 3, TypeError, "a LieRepresentation is needed"),
         (lambda: intertwiners(VECTOR, VECTOR.small), TypeError, "two of a kind"),
         (lambda: intertwiners(VECTOR, SPACETIME), ValueError, "belongs to"),
     ]
+    bad.append((lambda: LieRepresentation("x", "x", [np.eye(3), x, y]), ValueError, "number 1 and number 2"))
+    skewed = [np.eye(65) + np.eye(65, k=1)]
+    bad.append((lambda: intertwiners(skewed, skewed), ValueError, "up to 4,096 are solved where"))
     swapped = LieRepresentation("swapped", "SO(3)", [y, x, z])
     bad.append((lambda: intertwiners(VECTOR, swapped), ValueError, "outside of their span"))
     tiny = [1e-5 * x, 1e-5 * y]

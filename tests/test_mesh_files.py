@@ -53,6 +53,12 @@ CUBES = {
     "comments.off": off(CORNERS, QUADS, head="OFF # a cube\n# of six sides\n\n"),
     "quads.obj": obj(CORNERS, QUADS),
     "pictures.obj": with_pictures(CORNERS, QUADS),
+    "one line.off": off(CORNERS, QUADS, head="OFF "),
+    "colours.off": off([(*c, 255, 0, 0, 9) for c in CORNERS], QUADS, head="COFF\n"),
+    "colours of faces.off": off(CORNERS, QUADS).replace("\n", " 7 0 2\n").replace("OFF 7 0 2", "OFF"),
+    "colours.obj": obj([(*c, 1, 0, 0.5) for c in CORNERS], QUADS),
+    "from the last.obj": obj(CORNERS, QUADS, first=-8),
+    "continued.obj": obj(CORNERS, QUADS).replace("f 1 2 4 3", "f 1 2 \\\n4 3"),
     "quads.ply": ply(CORNERS, QUADS),
     "turned.ply": ply(CORNERS, [QUADS[0][::-1], *QUADS[1:]]),
     "loose.off": off([*CORNERS, (9, 9, 9)], QUADS),
@@ -80,6 +86,11 @@ def test_a_sphere_comes_back_from_each_format(tmp_path, kind):
     assert (len(mesh.vertices), len(mesh.faces), mesh.euler_characteristic) == (162, 320, 2)
     assert mesh.areas.sum() == pytest.approx(sphere.area, rel=1e-6)
     assert ("798 vertices in the place of another made one with it" in done) == ("stl" in kind)
+
+
+def test_a_remark_in_another_encoding_is_no_fault(tmp_path):
+    (tmp_path / "cube.obj").write_bytes(("# Würfel\n" + obj(CORNERS, QUADS)).encode("latin-1"))
+    assert read_mesh(tmp_path / "cube.obj")[0].euler_characteristic == 2
 
 
 def test_several_objects_are_pieces_of_one_mesh(tmp_path):
@@ -110,11 +121,20 @@ def test_polygons_need_not_be_convex(tmp_path, first, kind, back):
     faces = [tuple(range(6))[::-1], tuple(range(6, 12))]
     faces += [(k, (k + 1) % 6, (k + 1) % 6 + 6, k + 6) for k in range(6)]
     faces = [face[::-1] for face in faces] if back else faces
-    path = tmp_path / f"prism.{kind}"
+    path = tmp_path / f"prism.{kind.upper() if back else kind}"
     path.write_text({"off": off, "obj": obj}[kind](corners, faces))
     mesh, done = read_mesh(path)
     assert mesh.areas.sum() == pytest.approx(2 * 3 + 8 * 3) and mesh.euler_characteristic == 2
     assert "8 polygons split into triangles" in done
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_a_corner_in_the_middle_of_an_edge_leaves_no_slit(first):
+    faces = [(0, 8, 1, 3, 2), (0, 4, 5, 1, 8), *(quad for quad in QUADS if not {0, 1} <= {*quad})]
+    faces = [face[first:] + face[:first] for face in faces]
+    mesh, done = mend(np.array([*CORNERS, (0, 0, 0.5)]), faces)
+    assert (len(mesh.vertices), mesh.euler_characteristic, mesh.on_boundary.any()) == (9, 2, False)
+    assert done == ("6 polygons split into triangles",)
 
 
 def test_a_polygon_that_crosses_itself_is_split_somehow():
@@ -132,6 +152,13 @@ def test_where_objects_touch_they_stay_apart():
         edge_transports(mesh)
 
 
+def test_triangles_without_area_do_not_count_at_an_edge_before_it_is_joined():
+    fins = [[(0, 0, 0), (1, 0, 0), apex] for apex in ((0, 1, 0), (0, -1, 0), (0, 0, 1))]
+    corners = np.array([*np.concatenate(fins), (0.5, 0, 0), (0, -1, -1)])
+    mesh, done = mend(corners, [(0, 1, 2), (3, 4, 5), (6, 7, 8), (1, 0, 10), (0, 1, 9)])
+    assert len(mesh.faces) == 4 and "left apart, for an edge would have had more" in done[0]
+
+
 def test_pinches_are_undone_when_triangles_are_missing():
     whole = rabbit(600)[0]
     kept = np.random.default_rng(0).random(len(whole.faces)) > 0.15
@@ -147,6 +174,16 @@ def test_vertices_that_are_nearly_one_are_said():
     corners += 1e-8 * np.random.default_rng(0).standard_normal(corners.shape)
     _, done = mend(corners, np.arange(len(corners)).reshape(-1, 3))
     assert any("nearly in one place left apart" in sentence for sentence in done)
+
+
+def test_on_a_flat_mesh_too_and_not_those_in_one_place():
+    triangle = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0)], dtype=float)
+    other = np.array([(0, 1e-9, 0), (1, 1 + 1e-9, 0), (0, 1, 0)])
+    _, done = mend(np.concatenate([triangle, other]), [(0, 1, 2), (3, 4, 5)])
+    assert done == ("2 pairs of boundary vertices nearly in one place left apart",)
+    fins = [[(0, 0, 0), (1, 0, 0), apex] for apex in ((0, 1, 0), (0, -1, 0), (0, 0, 1))]
+    _, (words,) = mend(np.concatenate(fins), np.arange(9).reshape(3, 3))
+    assert "left apart, for an edge would have had more" in words
 
 
 def test_a_hollow_stays_hollow_and_what_is_inside_out_is_turned():

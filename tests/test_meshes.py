@@ -152,6 +152,17 @@ def test_a_mesh_knows_its_parts():
         sphere.moved(np.eye(3))
 
 
+def test_a_mesh_is_its_own_and_cannot_be_changed():
+    corners, faces = TETRAHEDRON.copy(), np.array(SIDES)
+    mesh = Mesh(corners, faces)
+    corners += 1
+    faces[:] = 0
+    assert (mesh.vertices == TETRAHEDRON).all() and (mesh.faces == SIDES).all()
+    for array in (mesh.vertices, mesh.faces):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
 def test_what_is_safe_is_mended_and_said():
     cube = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
     quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
@@ -183,6 +194,13 @@ def test_each_piece_is_turned_by_itself():
     assert done == (f"{over.sum()} triangles turned to be seen from the same side",)
     centre = np.where(mended.vertices[mended.faces[:, 0]].sum(1, keepdims=True) > 5, 5.0, 0.0)
     assert ((mended.vertices[mended.faces].mean(1) - centre) * mended.normals).sum(1).min() > 0.9
+
+
+def test_of_an_open_piece_the_first_triangle_stays():
+    square = np.array([[0, 0, -5], [1, 0, -5], [1, 1, -5], [0, 1, -5]], dtype=float)
+    mesh, done = mend(square, [[0, 1, 2], [0, 3, 2]])
+    assert done == ("1 triangle turned to be seen from the same side",)
+    assert (mesh.normals[:, 2] == 1).all()
 
 
 def test_what_is_not_safe_is_not_mended():
@@ -267,6 +285,10 @@ def test_each_piece_has_a_wave_that_is_constant():
         eigenfunctions(icosphere(1), 42)
 
 
+def test_waves_without_slope_have_the_value_zero_exactly():
+    assert (eigenfunctions(two(two(icosphere(1), torus()), plane(40)), 5)[0] == 0).sum() == 3
+
+
 def test_thin_triangles_give_nothing_infinite():
     mesh = plane(30)
     vertices = np.concatenate([mesh.vertices, mesh.vertices[mesh.faces[0]].mean(0)[None]])
@@ -331,6 +353,8 @@ def test_what_is_no_temperature_or_time_or_source_is_refused():
     mesh = icosphere(1)
     with pytest.raises(ValueError, match=r"u: got shape \(3,\); give \(42,\)"):
         heat(mesh, np.ones(3), 1.0)
+    with pytest.raises(TypeError, match="u: got complex128; give real numbers"):
+        heat(mesh, np.ones(42) * 1j, 1.0)
     for time in (0.0, -1.0, np.nan):
         with pytest.raises(ValueError, match="time: got"):
             heat(mesh, np.ones(42), time)
@@ -346,6 +370,16 @@ def test_distances_on_the_sphere():
         exact = np.arccos(np.clip(mesh.vertices @ mesh.vertices[0], -1, 1))
         errors.append(np.abs(geodesic_distances(mesh, 0) - exact).max() / np.pi)
     assert errors[2] < 0.02 and errors[0] > 1.5 * errors[1] > 2 * errors[2]
+
+
+def test_only_sources_are_at_no_distance():
+    assert np.flatnonzero(geodesic_distances(SURFACES["plane"], [0, 1, 2]) == 0).tolist() == [0, 1, 2]
+
+
+def test_distances_are_in_the_unit_of_the_vertices():
+    mesh = bumpy()
+    large = geodesic_distances(mesh.moved(1000 * mesh.vertices), 0)
+    assert np.allclose(large, 1000 * geodesic_distances(mesh, 0))
 
 
 def test_distances_of_pieces_and_of_several_sources():
@@ -364,6 +398,15 @@ def test_distances_of_pieces_and_of_several_sources():
 @surfaces
 def test_gauss_and_bonnet(mesh):
     assert abs(mesh.angle_defects.sum() - 2 * np.pi * mesh.euler_characteristic) <= 1e-10
+
+
+def test_normals_at_vertices_are_means_by_area():
+    mesh, wanted = bumpy(), 0
+    for corner in range(3):
+        at = np.eye(len(mesh.vertices))[mesh.faces[:, corner]]
+        wanted = wanted + at.T @ (mesh.areas[:, None] * mesh.normals)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    assert np.abs(vertex_frames(mesh)[:, 2] - wanted).max() <= 1e-12
 
 
 @surfaces
@@ -470,6 +513,11 @@ def test_what_is_no_way_is_refused():
     f = int(mesh.faces.shape[0] - 1)
     with pytest.raises(ValueError, match="have no common edge"):
         holonomy(mesh, [0, f, f // 2])
+    with pytest.raises(ValueError, match="normals add up to 0; there is no side"):
+        vertex_frames(Mesh(TETRAHEDRON[:3], [[0, 1, 2], [0, 2, 1]]))
+    sliver = Mesh(np.array([[0, 0, 0], [1, 0, 0], [0.5, 1e-7, 0]]), [[0, 1, 2]])
+    with pytest.raises(ValueError, match=r"the edges at vertex \d lie in one line; there is no slope"):
+        vertex_gradient(sliver)
     # An hourglass: two triangles that meet in a point.
     points = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [-1, 0, 0], [-1, -1, 0]], dtype=float)
     hourglass = Mesh(points, [[0, 1, 2], [0, 3, 4]])
@@ -615,10 +663,18 @@ def test_what_does_not_fit_is_refused_in_words():
         GaugeConv(1, 1, in_orders=0, out_orders=-1)
     with pytest.raises(TypeError, match=r"in_orders: got 1\.5; give a whole number"):
         GaugeConv(1, 1, in_orders=1.5, out_orders=0)
+    with pytest.raises(TypeError, match="in_orders: got True; give a whole number"):
+        GaugeConv(1, 1, in_orders=True, out_orders=0)
     with pytest.raises(
         ValueError, match=r"pairs, there, turn: got shapes \(\(2, 1728\), \(1728,\), \(1727,\)\)"
     ):
         layer(torch.zeros(288, 2, 3, dtype=torch.float64), *there[:2], there[2][1:])
+
+
+def test_weights_begin_with_a_variance_of_one_over_the_inputs():
+    layer = GaugeConv(40, 50, in_orders=2, out_orders=1)
+    assert layer.weight.var().item() == pytest.approx(1 / 200, rel=0.05)
+    assert layer.own.var().item() == pytest.approx(1 / 80, rel=0.1) and not layer.bias.any()
 
 
 def test_vertices_without_neighbours_keep_their_own():

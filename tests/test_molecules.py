@@ -32,6 +32,11 @@ def test_molecules_are_read_as_they_are(local):
         assert esol()[0] == smiles and torch.equal(esol()[1], solubility)
 
 
+def test_a_mark_at_the_start_is_no_part_of_the_first_column(local):
+    local.write_text("\ufeffsmiles,measured log solubility in mols per litre\nC,1\n", encoding="utf-8")
+    assert esol()[0] == ["C"]
+
+
 @pytest.mark.parametrize(
     ("header", "rows", "words"),
     [
@@ -53,7 +58,7 @@ def test_what_is_not_of_the_form_is_refused(local, header, rows, words):
 
 
 def test_files_that_are_none_are_named(local):
-    for content in (b"\xff\xfe\x00", b"\x00\xe9"):
+    for content in (b"\xff\xfe\x00", b"\x00\xe9", b'"' + b"x" * 200_000):
         local.write_bytes(content)
         with pytest.raises(ValueError, match=r"esol: .*local\.csv is no \.csv in UTF-8"):
             esol()
@@ -61,6 +66,9 @@ def test_files_that_are_none_are_named(local):
     with pytest.raises(ValueError, match="has no column 'smiles', 'measured"):
         esol()
     local.unlink()
+    with pytest.raises(FileNotFoundError, match="GDL_ESOL: there is no file"):
+        esol()
+    local.mkdir()
     with pytest.raises(FileNotFoundError, match="GDL_ESOL: there is no file"):
         esol()
 

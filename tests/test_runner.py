@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import runner
+import torch
+from runner import Results, arguments, run_all
 
 ROOT = Path(__file__).parents[1]
 TOY = """
@@ -167,6 +169,45 @@ def test_a_killed_parent_takes_its_workers_along_and_goes_on(toy):
     after = records(path)
     assert [r for r in after if r in done] == done  # not done again
     assert [(r["arm"], r["seed"]) for r in after] == [(a, s) for s in range(3) for a in ("slow", "one")]
+
+
+def test_records_are_in_the_order_of_the_plan_and_after_what_was_there(tmp_path):
+    results = Results(tmp_path / "out.json", {})
+    results.add({"arm": "old"})
+    results.plan = [{"arm": "one"}, {"arm": "two"}]
+    results.add({"arm": "two"}), results.add({"arm": "one"})
+    assert [r["arm"] for r in records(results.path)] == ["old", "one", "two"]
+
+
+def test_durations_are_added_and_minutes_count_from_the_start(tmp_path):
+    for seconds in (100, 50):
+        results = Results(tmp_path / "out.json", {})
+        results.started -= seconds
+        results.add({"arm": seconds})
+    assert 150 <= json.loads(results.path.read_text())["duration_s"] < 160
+    how = arguments("").parse_args(["--minutes", "3"])
+    assert run_all(results, [{"arm": "x"}], lambda train, **_: {"until": train.keywords["deadline"]}, how=how)
+    assert results.records[-1]["until"] == results.started + 180
+
+
+def test_seconds_are_those_of_all_epochs_by_those_of_this_process(monkeypatch):
+    def fit(model, loss, tensors, **_):  # goes on from the fourth of six epochs, of two batches each
+        for _ in range(4):
+            loss(model, *tensors)
+        return [0.0] * 6
+
+    clock = iter([10.0, 13.0])
+    monkeypatch.setattr(runner, "fit", fit), monkeypatch.setattr(time, "process_time", lambda: next(clock))
+    options = {"name": "x", "deadline": float("inf"), "batch_size": 20}
+    assert runner.timed_fit(None, lambda *_: 0, (torch.ones(40, 1),), **options)[1] == 9
+
+
+def test_workers_share_the_cores_and_the_environment_is_left_as_it_was(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5"), monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    with runner.executor(arguments("").parse_args(["--workers", "2"])):
+        assert os.environ["OMP_NUM_THREADS"] == "4"
+    assert os.environ["OMP_NUM_THREADS"] == "5" and "TQDM_DISABLE" not in os.environ
 
 
 def test_no_workers_are_refused(toy):

@@ -70,6 +70,15 @@ def test_chrono_sets_memories_between_one_step_and_the_longest(kind):
         assert torch.equal(net.state_dict()[name], value)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_both_directions_are_warped(kind):
+    net = kind(2, 3, bidirectional=True).double()
+    warped = dict(time_warped(net, 2.0).named_parameters())
+    for name in ("bias_ih_l0", "bias_ih_l0_reverse"):
+        slower = warped[name] - getattr(net, name)
+        assert torch.allclose(slower[3:6], -torch.tensor(2.0).double().log().expand(3))
+
+
 def test_what_has_no_gates_or_no_biases_is_refused():
     for change in (lambda net: time_warped(net, 2), lambda net: chrono_(net, 10)):
         with pytest.raises(TypeError, match="RNN"):

@@ -117,6 +117,22 @@ def test_splits_keep_together_what_belongs_together(file):
     )
     keys = [str(k // 9) for k in range(90)]  # groups of a tenth are too large for the other parts
     assert [len(part) for part in solubility.parted(keys, 0)] == [90, 0, 0]
+    assert [len(part) for part in solubility.parted([str(k) for k in range(90)], 0)] == [72, 9, 9]
+
+
+def test_mirror_images_are_copies():
+    one, other = solubility.known(["N[C@@H](C)C(=O)O", "N[C@H](C)C(=O)O"])
+    assert Chem.MolToSmiles(one) != Chem.MolToSmiles(other)
+    assert solubility.without_stereo(one) == solubility.without_stereo(other)
+
+
+def test_the_best_rate_is_that_of_the_tuning_alone():
+    def record(seed, rate, watched, test):
+        errors = {"watched": watched, "test": test}
+        return {"arm": "bonds", "split": "random", "seed": seed, "learning_rate": rate, "rmse": errors}
+
+    records = [record(100, 0.1, 0.5, 0.1), record(100, 0.2, 0.4, 0.9), record(0, 0.1, 0.3, 0.3)]
+    assert solubility.best_rate(records, "bonds", "random") == 0.2
 
 
 def test_wrong_bonds_are_as_many_and_as_kind_but_elsewhere():
@@ -130,6 +146,8 @@ def test_wrong_bonds_are_as_many_and_as_kind_but_elsewhere():
         assert degrees[0] == degrees[1] and ((wrong.ends[row] < 0) == (data.ends[row] < 0)).all()
         assert (row == 2) == torch.equal(wrong.ends[row], data.ends[row])
     assert torch.equal(wrong.ends[0, :5].flip(1), wrong.ends[0, 5:10])  # each in both directions
+    alone = solubility.rewired(molecules[1:2], solubility.graphs(molecules[1:2])[0])
+    assert torch.equal(alone.ends[0], wrong.ends[1])  # whatever row it is in
 
 
 def test_layers_are_those_of_the_formula():
@@ -179,7 +197,43 @@ def test_numbers_of_readers_without_a_network():
     assert solubility.descriptors(benzene)[1:] == [pytest.approx(78.114, abs=1e-3), 0, 1]
     assert solubility.descriptors(ethanol)[3] == 0 < solubility.descriptors(benzene)[0]
     prints = solubility.fingerprints([benzene, ethanol])
+    (hexane,) = solubility.known(["CCCCCC"])
+    assert solubility.descriptors(hexane)[2] == 3
+    assert (prints[0] > 0).sum() == 3  # benzene's atom alone, with its neighbours, and with theirs
+    (_, _), (whether, _) = solubility.candidates("fingerprint")
+    assert whether([benzene, ethanol]).max() == 1
     assert prints.shape == (2, 2048) and prints.max() == 6 and (prints[1] > 0).sum() >= 3
+
+
+def test_few_molecules_are_seen_more_often_so_that_steps_are_as_many(file):
+    file()
+    seen = {}
+    for n in (8, "all"):
+        train = lambda model, loss, tensors, n=n, **_: (seen.update({n: tensors[0].tolist()}), None)
+        model, *_ = solubility.learn(train, "atoms alone", "random", n, seed=0, epochs=1, learning_rate=0.01)
+        y = solubility.prepared().y[sorted(set(seen[n]))]  # in whose units it answers
+        assert model.mean.item() == pytest.approx(y.mean().item())
+        assert model.scale.item() == pytest.approx(y.std().item())
+    assert len(seen[8]) == len(seen["all"]) and len(set(seen[8])) == 8 < len(set(seen["all"]))
+
+
+def test_of_penalties_the_largest_counts_of_those_that_do_best_on_what_is_watched(file, monkeypatch):
+    file()
+    chosen = lambda seed: solubility.without_network("counted atoms", "random", "all", seed)[1]["alpha"]
+    assert chosen(0) == 10  # 0.27; with 0.001, which is best on what is taught, 1.08
+    monkeypatch.setattr(solubility, "ALPHAS", [1e-9, 1e-8, 1.0])
+    assert chosen(3) == 1e-8  # as good as 1e-9
+
+
+def test_the_mean_of_the_answers_of_all_seeds_is_judged(file, capsys):
+    path = file()
+    solubility.evaluate(path, "counted atoms", "random", 3, None, None)
+    _, molecules, y, *_ = solubility.prepared()
+    found = [
+        solubility.without_network("counted atoms", "random", "all", seed)[0](molecules) for seed in range(3)
+    ]
+    mean, first = solubility.rmse(np.mean(found, axis=0), y), solubility.rmse(found[0], y)
+    assert mean != first and f"of the mean of 3: {mean:.3f}" in capsys.readouterr().out
 
 
 def test_it_runs_from_start_to_end_and_only_once(file, tmp_path, monkeypatch, capsys):

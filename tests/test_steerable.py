@@ -185,6 +185,7 @@ def test_the_layers_are_their_formulas_word_for_word(fibre):
 
 def test_a_regular_fibre_is_one_part_and_gates_go_before():
     assert NormReLU(regular(D4), 2).turned == [list(range(8))] and NormReLU(trivial(D4), 2).turned == []
+    assert torch.equal(NormReLU(VECTOR, 2).threshold, torch.full((2, 1), 0.1))
     assert NormReLU(MIXED, 2).scalars == [2, 5] and NormReLU(MIXED, 2).turned == [[0, 6], [1, 4], [3]]
     gated = Gated(MIXED)
     assert gated.fibre_in.size == 10 and np.array_equal(gated.fibre_in.matrices[:, 3:, 3:], MIXED.matrices)
@@ -192,6 +193,18 @@ def test_a_regular_fibre_is_one_part_and_gates_go_before():
     assert Gated(trivial(D4)).fibre_in.axis == ()
     x = signals(trivial(D4))
     assert torch.equal(Gated(trivial(D4))(x), x.relu()) and torch.equal(FieldNorms(trivial(D4))(x), x)
+
+
+def test_parts_are_found_along_chains_and_in_triangles():
+    """Eight entries, of which the first and the last meet by way of those between; and two, of which one moves the other."""
+    four, arrows = dihedral(2), np.zeros((3, 8))
+    arrows[0, :4], arrows[1, 2:6], arrows[2, 4:] = (1, 1, 1, 1), (1, -1, 1, 1), (1, -1, 1, 1)
+    one, two, three = (np.outer(v, v) / 4 for v in arrows)
+    rest = np.eye(8) - one - two - three
+    chain = four.representation([one - two + three - rest, one + two - three - rest])
+    assert NormReLU(Representation("chain", four, chain), 1).turned == [list(range(8))]
+    triangle = Representation("triangle", cyclic(2), cyclic(2).representation([[[1, 1], [0, -1]]]))
+    assert Gated(triangle).turned == [[0, 1]]
 
 
 def test_batch_statistics_are_those_of_torch_and_mean_squares():

@@ -37,9 +37,14 @@ def test_seeds_that_count_are_those_of_the_arm_and_of_the_task(records):
     assert summary.of_seeds(task, "p4") == pytest.approx([10, 30])
     assert summary.of_seeds(task.at(5), "p4") == pytest.approx([80])
     assert summary.as_text(summary.of_seeds(task, "p4")) == "20.0 ± 14.1"
-    assert summary.as_text(np.array([0.8519])) == "0.852"
+    assert summary.as_text(np.array([0.8519])) == "0.852" and summary.as_text(np.array([2.346])) == "2.35"
     with pytest.raises(ValueError, match="leaves several records of a seed"):
         summary.of_seeds(task._replace(where={}), "p4")
+
+
+def test_shares_are_in_percent_and_in_the_order_of_seeds(records):
+    records(c=[{"arm": "x", "seed": seed, "right": right} for seed, right in ((1, 0.5), (0, 0.25))])
+    assert summary.of_seeds(Task("c", "right", {}, ("x",)), "x").tolist() == [25, 50]
 
 
 def test_an_error_on_several_parts_is_that_of_the_test(records):
@@ -66,6 +71,35 @@ def test_a_gain_is_the_untold_error_over_the_told_one():
     plain, told = (summary.of_seeds(task, arm) for arm in ("plain", "reverse complement"))
     assert gain.ratios == pytest.approx((1 - plain) / (1 - told)) and 45 < gain.told < 55
     assert all(45 < g.told < 55 or 90 < g.told <= 100 for g in found.values())
+
+
+def test_gains_on_digits_and_glands_are_of_the_arms_and_the_test_they_name():
+    found = {(g.data, g.change, g.examples): g.ratios for g in summary.gains()}
+    for gain in summary.gains():
+        asked = [
+            r["accuracy"]
+            for r in summary.noted("is_it_moved")
+            if (r["data"], r["change"]) == (gain.data, gain.change) and "accuracy" in r
+        ]
+        assert gain.told == pytest.approx(100 * np.mean(asked))
+    for change, training, tested in (
+        ("turned before", "rotated", "turned"),
+        ("turned by quarters", "upright", "upright"),
+    ):
+        task = Task("rotated_digits_digits", "", {"training": training, "examples": 100, "steps": 400}, ())
+        plain, told = (
+            np.array([r["error"][tested] for r in summary.runs(task, arm)]) for arm in ("CNN", "p4")
+        )
+        assert found["digits", change, 100] == pytest.approx(plain / told)
+    plain, told = (summary.of_seeds(TASKS["a mass in the gland, AUC"], arm) for arm in ("CNN", "O"))
+    assert found["glands", "turned as a cube", 1_188] == pytest.approx((1 - plain) / (1 - told))
+
+
+def test_ratios_are_averaged_by_their_logarithms(capsys, monkeypatch):
+    gain = summary.Gain("toys", "turned", 1_000, 95.0, np.array([0.5, 2.0]))
+    monkeypatch.setattr(summary, "gains", lambda: [gain])
+    summary.main()
+    assert "toys, turned, 1,000: told 95 %, untold ÷ told 1.00" in capsys.readouterr().out
 
 
 def test_it_prints_each_task_and_each_gain(capsys):

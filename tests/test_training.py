@@ -1,5 +1,6 @@
 """The training loop: it learns, it repeats itself, it goes on after an interruption, it says what is wrong."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from gdl_utils._checkpoints import save
 from gdl_utils.training import accuracy, cross_entropy, fit
 
 
@@ -61,6 +63,18 @@ def test_every_example_is_seen_once_an_epoch_and_the_mean_counts_examples():
     assert history == [pytest.approx((50 * 50 + 40 * 40) / 90)]
 
 
+def test_the_learning_rate_falls_to_zero_along_a_cosine():
+    model, weights = nn.Linear(1, 1, bias=False).double(), []
+
+    def loss(model, x):  # of slope 1, so that Adam's steps are as long as the learning rate
+        weights.append(model.weight.item())
+        return model.weight.sum()
+
+    fit(model, loss, (torch.ones(3, 1),), epochs=4, batch_size=2, learning_rate=0.1)
+    steps = -np.diff([*weights, model.weight.item()])
+    assert steps == pytest.approx(0.05 * (1 + np.cos(np.pi * np.arange(8) / 8)), rel=1e-6)
+
+
 def noisy(start=0):
     """A model with all that a resumed training has to bring back: running statistics, and random numbers on the way."""
     torch.manual_seed(start)
@@ -107,7 +121,7 @@ def test_a_resumed_training_is_bit_identical(tmp_path, batch):
     assert [file.name for file in path.parent.iterdir()] == ["model.pt"]
     again = noisy(start=2)  # and when all is done, it is read and not trained
     assert fit(again, interrupted_at(0), data(), checkpoint=path, **options) == history
-    assert torch.equal(again[0].weight, whole[0].weight)
+    assert torch.equal(again[0].weight, whole[0].weight) and not again.training
 
 
 def test_without_the_random_numbers_a_resumed_training_differs(tmp_path, monkeypatch):
@@ -145,6 +159,14 @@ def test_cross_entropy_and_accuracy_are_their_formulas(rng):
     for x, y in ((scores, label[1:]), (scores[:0], label[:0])):
         with pytest.raises(ValueError, match="x, label: got"):
             accuracy(model, x, y)
+
+
+def test_a_share_is_counted_without_gradients():
+    def model(x):
+        assert not torch.is_grad_enabled()
+        return x
+
+    assert accuracy(model, torch.eye(3), torch.arange(3)) == 1 and torch.is_grad_enabled()
 
 
 @pytest.mark.parametrize(
@@ -200,6 +222,20 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, words):
         fit(**options | change)
 
 
+def test_a_save_that_is_cut_short_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "model.pt"
+    save(path, {"epochs": 1})
+
+    def cut(state, file):
+        Path(file).write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(torch, "save", cut)
+        save(path, {"epochs": 2})
+    assert torch.load(path, weights_only=True) == {"epochs": 1}
+
+
 class Planted:
     """What a file with a pickle might do: make a file."""
 
@@ -228,6 +264,10 @@ def test_a_damaged_checkpoint_is_refused_and_runs_nothing(tmp_path):
         with pytest.raises(ValueError, match=r"checkpoint: .* was not written by fit.*; move it away"):
             train()
     assert not planted.exists()
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("words", "no tensors")
+    with pytest.raises(ValueError, match="cannot be read as one of fit"):
+        train()
     path.unlink()
     train()  # the control: without it all is well
 
@@ -290,6 +330,13 @@ def test_checksums_are_of_every_type_and_of_the_values_in_their_order(tmp_path):
             train(x.flip(0))
 
 
+def test_a_column_of_a_table_may_be_a_tensor_of_a_checkpointed_training(tmp_path):
+    x, _ = data()
+    loss = lambda model, x, y: squared(model, x, y[:, None])
+    train = lambda y: fit(nn.Linear(3, 1).double(), loss, (x, y), epochs=1, checkpoint=tmp_path / "model.pt")
+    assert train(x[:, 0]) == train(x[:, 0].clone())
+
+
 def test_a_last_batch_of_one(tmp_path):
     normed = lambda: nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 1)).double()
     with pytest.raises(ValueError, match="batch_size: 89 leaves a last batch of one"):
@@ -302,6 +349,8 @@ def test_a_last_batch_of_one(tmp_path):
 
     with pytest.raises(ValueError, match="words of the loss itself"):
         fit(normed(), own, data(), epochs=1, batch_size=89)
+    with pytest.raises(ValueError, match=r"^Expected more than 1 value"):  # of a loss that takes one of many
+        fit(normed(), lambda m, x, y: squared(m, x[:1], y[:1]), data(), epochs=1, batch_size=45)
 
 
 @pytest.mark.parametrize(
@@ -321,6 +370,10 @@ def test_a_wrong_type_is_named(call, words):
     ("call", "words"),
     [
         (lambda m: fit(nn.LazyLinear(1), squared, data(), epochs=1), "model: LazyLinear has lazy layers"),
+        (
+            lambda m: fit(nn.Sequential(m, nn.LazyLinear(1)), squared, data(), epochs=1),
+            "model: Sequential has lazy layers",
+        ),
         (lambda m: fit(m, lambda m, x, y: (m(x) - y) ** 2, data(), epochs=1), r"loss: gives shape \(50, 1\)"),
         (lambda m: fit(m, squared, (), epochs=1), "tensors: got lengths"),
         (lambda m: fit(m, squared, (torch.ones(3, 3), torch.ones(2, 1)), epochs=1), r"\[3, 2\]"),
@@ -329,7 +382,7 @@ def test_a_wrong_type_is_named(call, words):
         (lambda m: fit(m, squared, data(), epochs=1, batch_size=0), "batch_size"),
         (lambda m: fit(m, lambda m, x, y: squared(m, x, y) / 0, data(), epochs=1), "loss: is"),
     ],
-    ids=["lazy", "vector", "none", "lengths", "parameters", "epochs", "batch", "not finite"],
+    ids=["lazy", "partly lazy", "vector", "none", "lengths", "parameters", "epochs", "batch", "not finite"],
 )
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
@@ -343,3 +396,10 @@ def test_labels_beyond_the_classes_and_a_frozen_model_are_named():
             accuracy(nn.Identity(), x, label)
     with pytest.raises(ValueError, match="model: Linear is frozen"):
         fit(nn.Linear(3, 3).requires_grad_(False), cross_entropy, (x, torch.arange(3)), epochs=1)
+
+
+def test_a_model_of_which_a_part_is_frozen_is_trained():
+    frozen = nn.Linear(3, 3).double().requires_grad_(False)
+    model, before = nn.Sequential(frozen, nn.Linear(3, 1).double()), frozen.weight.clone()
+    history = fit(model, squared, data(), epochs=3, learning_rate=0.1)
+    assert history[-1] < history[0] and torch.equal(frozen.weight, before)

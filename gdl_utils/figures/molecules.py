@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from gdl_utils.figures.player import _short, segment, text
 
-BOND = 34  # the longest that a bond is drawn, in the units of the drawing
+BOND = 34  # the longest that bonds are drawn on average, in the units of the drawing
 APART = 2.5  # of the middle of a bond, for each line of a double one
 
 

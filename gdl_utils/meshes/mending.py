@@ -69,7 +69,7 @@ def mend(vertices: np.ndarray, faces: Sequence[Sequence[int]]) -> tuple[Mesh, tu
     merged, which = _merged(vertices)
     joined = which[split]
     flat = _no_area(merged, joined)
-    if _most(joined[~flat]) > 2 >= _most(split):
+    if _most(joined[~flat]) > 2 >= _most(split[~_no_area(vertices, split)]):
         merged, joined = vertices, split
         done.append(
             "vertices in the same place left apart, for an edge would have had more than two triangles"
@@ -111,7 +111,7 @@ def _triangles(vertices: np.ndarray, face: list[int]) -> list[tuple[int, int, in
     normal = np.cross(points, np.roll(points, -1, 0)).sum(0)
     turn = lambda a, b, c: np.cross(vertices[b] - vertices[a], vertices[c] - vertices[b]) @ normal
     fan = [(face[0], face[k], face[k + 1]) for k in range(1, len(face) - 1)]
-    if all(turn(*triangle) >= 0 for triangle in fan):
+    if all(turn(*triangle) > 0 for triangle in fan):
         return fan
     left, found = list(face), []
     while len(left) > 3:
