@@ -72,10 +72,10 @@ fresh: $(READY)
 	$(QUIETLY) .venv/bin/python _ext/fresh_seeds.py $(CHAPTERS:%=book/%.ipynb) $(if $(OFFSETS),--offsets $(OFFSETS))
 
 handout: $(READY)
-	@.venv/bin/python _ext/gdl_handout.py
+	@.venv/bin/python _ext/handouts.py
 
 pdf: $(BUILT)
-	@.venv/bin/python _ext/gdl_pdf.py
+	@.venv/bin/python _ext/print_book.py
 
 lab: $(READY)
 	.venv/bin/jupyter lab book
@@ -90,7 +90,7 @@ bench: $(READY)
 	  "import site; site.addsitedir(%r)\n" % sys.argv[1])' $$($(RUN) sysconfig | sed -n 's/^\tpurelib = "\(.*\)"/\1/p')
 	.venv/bench/bin/pip install --quiet --no-deps e2cnn==0.2.3
 	.venv/bench/bin/pip install --quiet torch_geometric==2.7.0 emlp==1.0.3 six scikit-learn
-	@for script in benchmarks/*.py; do echo "$$script"; .venv/bench/bin/python "$$script" || exit 1; done
+	@for script in benchmarks/[!_]*.py; do echo "$$script"; .venv/bench/bin/python "$$script" || exit 1; done
 
 links: $(READY)
 	.venv/bin/jupyter-book build . --builder linkcheck --path-output _build/links

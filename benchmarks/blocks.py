@@ -1,6 +1,6 @@
 """How fast is a linear layer that respects a group beside the dense layer of the same width?
 
-Run by ``make bench``, as ``group_convolution.py`` is: contestants take turns, and what is reported are ratios of neighbouring
+Run by ``make bench``, timed as ``_timing.py`` says: contestants take turns, and what is reported are ratios of neighbouring
 times, other ÷ ours (above 1: ours is faster), as median and quartiles. Both have 512 numbers in and out at each row, compute the same
 function, and one thing is timed: forward and backward, gradients of the weights and of the input among them. Rows lie in memory as a layer
 of each kind leaves them; "group innermost" is ours on rows that have to be rearranged, which one layer among others has to do.
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from group_convolution import in_turns, store
+from _timing import in_turns, store
 
 from gdl_utils.equivariance import relative_error
 from gdl_utils.groups import cyclic, dihedral

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from group_convolution import in_turns, store
+from _timing import in_turns, store
 from torch import nn
 
 ROUNDS = 20

@@ -1,13 +1,12 @@
 """How long does it take to find all layers that respect a group, beside EMLP (Finzi, Welling and Wilson 2021)?
 
-Run by ``make bench``, as ``group_convolution.py`` is: both take turns, and what is reported are ratios of neighbouring times, other ÷ ours
+Run by ``make bench``, timed as ``_timing.py`` says: both take turns, and what is reported are ratios of neighbouring times, other ÷ ours
 (above 1: ours is faster). EMLP compiles what it computes for each group that is made, which is part of its time, as it is for whoever
 asks once; its store of solutions is emptied before each turn. The two large ones are ours alone: seconds, once.
 """
 
 import os
 import resource
-import time
 from functools import partial
 from importlib.metadata import version
 from itertools import product
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from group_convolution import in_turns, store
+from _timing import in_turns, seconds, store
 from scipy.linalg import block_diag
 
 from gdl_utils.intertwiners import intertwiners
@@ -88,12 +87,6 @@ def solved_by_emlp(make):
 
     Rep.solcache.clear()
     return make().equivariant_basis()
-
-
-def seconds(solve):
-    start = time.perf_counter()
-    solve()
-    return round(time.perf_counter() - start, 2)
 
 
 def main(out):

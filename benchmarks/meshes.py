@@ -1,12 +1,11 @@
 """How fast are the operators of a mesh of 48,000 vertices beside those of two other libraries, and what do they need?
 
-Run by ``make bench``, as ``group_convolution.py`` is: contestants take turns, and what is reported are ratios of neighbouring
+Run by ``make bench``, timed as ``_timing.py`` says: contestants take turns, and what is reported are ratios of neighbouring
 times, other ÷ ours (above 1: ours is faster), as median and quartiles. Ours are in Python and check the mesh first; theirs are in C++ and
 check less. robust_laplacian flips edges as well, and has no distances. Waves and memory are measured once.
 """
 
 import resource
-import time
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ import numpy as np
 import potpourri3d
 import robust_laplacian
 import trimesh
-from group_convolution import in_turns, store
+from _timing import in_turns, seconds, store
 
 from gdl_utils.data import rabbit
 from gdl_utils.meshes import (
@@ -41,12 +40,6 @@ def finely() -> tuple[np.ndarray, np.ndarray]:
 def operators(vertices, faces):
     mesh = Mesh(vertices, faces)
     return cotangent_laplacian(mesh), mesh.vertex_areas
-
-
-def seconds(call):
-    start = time.perf_counter()
-    call()
-    return round(time.perf_counter() - start, 2)
 
 
 def main(out):

@@ -1,6 +1,6 @@
 """How fast is a layer of a GCN beside PyTorch Geometric's, by its default path and by its sparse one?
 
-Run by ``make bench``, as ``group_convolution.py`` is: contestants take turns, and what is reported are ratios of neighbouring
+Run by ``make bench``, timed as ``_timing.py`` says: contestants take turns, and what is reported are ratios of neighbouring
 times, other ÷ ours (above 1: ours is faster), as median and quartiles. All get the same normalised edges beforehand, and one
 thing is timed: forward and backward through the layer, gradients of the weights and of the input among them.
 """
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from group_convolution import in_turns, store
+from _timing import in_turns, store
 from torch import nn
 
 from gdl_utils.equivariance import relative_error

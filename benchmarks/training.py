@@ -1,6 +1,6 @@
 """What does training cost, and does it take half as long with two processes, or two workers?
 
-Run by ``make bench``; contestants take turns, as in ``group_convolution.py``. Three questions, each in one run:
+Run by ``make bench``; contestants take turns, as ``_timing.py`` says. Three questions, each in one run:
 
 "networks": a plain network and group convolutions for C4, on pictures of 28 × 28, at three widths. How many floating-point operations
 does a step take for one example, forward and backward (counted by torch, a multiplication and an addition being two); how many bytes
@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from group_convolution import in_turns, store
+from _timing import in_turns, store
 from torch import distributed, nn
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -6,6 +6,7 @@ import sys
 import types
 from pathlib import Path
 
+import _timing
 import fft
 import group_convolution
 import intertwiners
@@ -175,7 +176,7 @@ def test_bytes_kept_are_those_of_what_goes_from_layer_to_layer():
 def test_contestants_take_turns():
     calls = []
     names = ("ours", "a", "b")
-    ours, quartiles = group_convolution.in_turns("", {n: lambda n=n: calls.append(n) for n in names}, 4)
+    ours, quartiles = _timing.in_turns("", {n: lambda n=n: calls.append(n) for n in names}, 4)
     assert ours > 0 and list(quartiles) == ["a", "b"]
     assert [calls[3 * turn] for turn in range(9)] == ["ours", "a", "b"] * 3
     assert all(sorted(calls[3 * turn : 3 * turn + 3]) == sorted(names) for turn in range(9))

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "_ext"))
 
 from gdl_claims import MIME, verdict_in
-from gdl_handout import handout
-from gdl_handout import main as write_handouts
+from handouts import handout
+from handouts import main as write_handouts
 from notebooks import RUNNING, is_normalised, listed, rows_of, serialise, with_rows
 
 NOTEBOOKS = sorted(path for path in (ROOT / "book").rglob("*.ipynb") if not path.name.startswith(("_", ".")))

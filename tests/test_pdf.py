@@ -1,6 +1,6 @@
 """The book on paper: three pages, printed by a browser and bound."""
 
-import gdl_pdf
+import print_book
 import pytest
 from pypdf import PdfReader
 
@@ -58,7 +58,7 @@ def links(pdf):
 def test_three_pages_become_one_book(browser, folder, monkeypatch, site):
     monkeypatch.setenv("GDL_SITE_URL", site)
     path = folder / "book.pdf"
-    gdl_pdf.make(browser, folder).write(path)
+    print_book.make(browser, folder).write(path)
     pdf = PdfReader(path)
     assert pdf.metadata.title == "Two pages"
     assert [set(page.extract_text().split()) & set("012345") for page in pdf.pages] == [
@@ -84,5 +84,5 @@ def test_three_pages_become_one_book(browser, folder, monkeypatch, site):
 def test_without_a_browser_it_says_so(folder, monkeypatch):
     monkeypatch.setenv("PATH", str(folder))
     with pytest.raises(SystemExit, match="none of chromium, chromium-browser, google-chrome is on PATH"):
-        gdl_pdf.main(folder)
+        print_book.main(folder)
     assert not (folder / "_build" / "book.pdf").exists()

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gdl_utils.data._archives import DAMAGED, read_npy
 from gdl_utils.data._fetch import fetch
-from gdl_utils.data.mnist import DAMAGED, _read_npy
 
 HOME = "https://zenodo.org/records/10519652/files/adrenalmnist3d.npz?download=1"
 CHECKSUM = "md5:bbd3c5a5576322bc4cdfea780653b1ce"
@@ -78,7 +78,7 @@ def _read_split(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             there = [name for name in SPLITS if f"{name}_images.npy" in archive.namelist()]
             if split in there:
-                return _read_npy(archive, f"{split}_images"), _read_npy(archive, f"{split}_labels")
+                return read_npy(archive, f"{split}_images"), read_npy(archive, f"{split}_labels")
     except DAMAGED as error:
         raise ValueError(
             f"adrenal: {path} is no .npz with arrays `{split}_images` and `{split}_labels`, or it is damaged ({error})"

@@ -4,8 +4,6 @@ import gzip
 import io
 import math
 import os
-import struct
-import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gdl_utils.data._archives import DAMAGED, read_npy
 from gdl_utils.data._fetch import fetch
 
 HOME = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -20,17 +19,6 @@ FILES = {  # name: checksum, and how many axes the array has
     "train-images-idx3-ubyte.gz": ("md5:f68b3c2dcbeaaa9fbdd348bbdeb94873", 3),
     "train-labels-idx1-ubyte.gz": ("md5:d53e105ee54ea40749a09fcbcd1e9432", 1),
 }
-# What reading an archive raises where a bit of it is wrong; a RuntimeError is zipfile's for what it does not know.
-DAMAGED = (
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    tokenize.TokenError,
-)
 
 
 def mnist(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,27 +96,8 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     content = path.read_bytes()  # so that what the disk says against it is not taken for damage
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return _read_npy(archive, "images"), _read_npy(archive, "labels")
+            return read_npy(archive, "images"), read_npy(archive, "labels")
     except DAMAGED as error:
         raise ValueError(
             f"GDL_MNIST: {path} is no .npz with arrays `images` and `labels`, or it is damaged ({error})"
         ) from error
-
-
-def _read_npy(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """Read one array: first all of its bytes, with their checksum, then what they say."""
-    member = archive.getinfo(f"{name}.npy")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{name}: packed in another way than NumPy does")
-    content = archive.read(member)
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    read_header = (
-        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = read_header(file)
-    # Before an array of the size that the header claims is made.
-    if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise ValueError(f"{name}: {len(content)} bytes are not {dtype} {shape}")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)  # a pickle could run anything

@@ -51,13 +51,13 @@ class Tries:
                 continue
             y, other = (self.given.batched(run[key].output) for run in (self.plain, others))
             if g is None:
-                if relative(other, y, y) <= self.bound or not (y.any() or other.any()):
+                if finite_relative_error(other, y, y) <= self.bound or not (y.any() or other.any()):
                     self.constant.add(key)
                 continue
             for reading, errors in zip(self.readings[key], self.errors[key], strict=True):
                 wanted = reading.act(g, reading.unfold(y))
                 if wanted is not None:
-                    errors[g] = relative(reading.unfold(other), wanted, y)
+                    errors[g] = finite_relative_error(reading.unfold(other), wanted, y)
 
     def rows(self) -> tuple[tuple[AuditRow, ...], bool]:
         """Choose a reading for each call, in their order; and say whether the model's own output holds."""
@@ -131,7 +131,7 @@ class Tries:
         return min(found if flat or not placed else placed, key=lambda pair: max(pair[1].values()))
 
 
-def relative(y: torch.Tensor, wanted: torch.Tensor, size: torch.Tensor) -> float:
+def finite_relative_error(y: torch.Tensor, wanted: torch.Tensor, size: torch.Tensor) -> float:
     """Return |y - wanted| / |size| over what is finite; infinite where one is finite alone, or nothing is."""
     y, wanted, size = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (y, wanted, size))
     finite = wanted.isfinite()

@@ -1,6 +1,6 @@
 """Write the chapters for a class: with their exercises, without solutions, without answers, and without what these put out.
 
-python _ext/gdl_handout.py [folder]    into handout/, or a folder beside book/: a chapter reads files of the folders beside it
+python _ext/handouts.py [folder]    into handout/, or a folder beside book/: a chapter reads files of the folders beside it
 
 The pages to which chapters lead (notation, glossary and so on) are copied along. What ran in the book and is kept, stays.
 """

@@ -1,6 +1,6 @@
 """Print the built book into one PDF, with an outline, page numbers, and links that lead within it.
 
-python _ext/gdl_pdf.py    from _build/html into _build/book.pdf
+python _ext/print_book.py    from _build/html into _build/book.pdf
 
 A browser prints each page of _toc.yml with the site's own print stylesheet: solutions and answers are left out. Links
 to what is not printed, such as the source of a function, lead to the published site where its address is known
