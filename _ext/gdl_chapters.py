@@ -128,6 +128,8 @@ class ChaptersOutput(SphinxDirective):
     def run(self):
         name, id = self.arguments
         notebook = Path(self.env.srcdir) / "book" / f"{name}.ipynb"
+        if not notebook.exists():
+            raise self.error(f"there is no chapter {name!r}")
         self.env.note_dependency(str(notebook))
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         cell = next((cell for cell in cells if cell["id"] == id), {})
@@ -135,7 +137,9 @@ class ChaptersOutput(SphinxDirective):
             if 'class="gdl-player"' in (html := "".join(data.get("text/html", ""))):
                 return [nodes.raw("", html, format="html")]
             if "image/png" in data:
-                image = cell["metadata"]["mystnb"]["image"]
+                image = cell["metadata"].get("mystnb", {}).get("image", {})
+                if not image.get("alt"):
+                    raise self.error(f"{notebook.name}: the picture of cell {id!r} has no alt text")
                 kind, png = image.get("classes", ""), "".join(data["image/png"]).strip()
                 html = f'<img class="{kind}" alt="{escape(image["alt"])}" src="data:image/png;base64,{png}">'
                 return [nodes.raw("", f'<div class="cell_output">{html}</div>', format="html")]

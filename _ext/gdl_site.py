@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 from docutils import nodes
+from sphinx import addnodes
 
 GITHUB = re.compile(
     r"(?:https://(?:[^/@]+@)?github\.com/|(?:ssh://)?git@github\.com[:/])([\w.-]+)/([\w.-]+?)(?:\.git)?/?"
@@ -130,8 +131,15 @@ def entries_as_list(app, doctree, docname):
         parent.insert(at, items)
 
 
-NUMBER = re.compile(r"[-+−≤<>≥≈]?\s?[\d.][\s\S]{0,27}")  # a figure, its spread, its unit: the text of a cell
+# A figure, its spread, its unit: the text of a cell.
+NUMBER = re.compile(r"[-+−≤<>≥≈]?\s?[\d.,]+(?:e-?\d+)?(?:\s?[×±–−-]\s?[\d.,]+)*(?:\s?(?:%|[^\W\d_]{1,7}))?")
+CODE = (nodes.literal, nodes.FixedTextElement, nodes.math, nodes.raw, addnodes.desc_signature)
 SPACES = re.compile(r"(?<=\d) [×±] (?=[\d.])|(?<=\d) (?=%)")
+
+
+def in_code(node):
+    """Whether what stands there is read by a machine, or copied for one."""
+    return node is not None and (isinstance(node, CODE) or in_code(node.parent))
 
 
 def keep_together(app, doctree, docname):
@@ -147,12 +155,11 @@ def keep_together(app, doctree, docname):
         if NUMBER.fullmatch(entry.astext().strip()):
             entry["classes"].append("gdl-number")
     for text in list(doctree.findall(nodes.Text)):
-        if not isinstance(
-            text.parent, (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
-        ):
-            kept = SPACES.sub(lambda m: m[0].replace(" ", "\u00a0"), text)
-            if kept != text:
-                text.parent.replace(text, nodes.Text(kept))
+        if in_code(text):
+            continue
+        kept = SPACES.sub(lambda m: m[0].replace(" ", "\u00a0"), text)
+        if kept != text:
+            text.parent.replace(text, nodes.Text(kept))
 
 
 def guard_codeautolink(app):

@@ -177,6 +177,13 @@ def test_another_number_than_that_of_characters_is_said(monkeypatch):
         intertwiners(one, one)
 
 
+def test_a_mirror_far_from_the_origin_is_an_element_of_the_euclidean_group():
+    small = [np.pad(m, (0, 1)) for m in VECTOR.small]
+    small += [np.outer(np.eye(4)[k], np.eye(4)[3]) for k in range(3)]
+    far = np.diag([-1.0, 1, 1, 1]) + 2e5 * np.outer(np.eye(4)[0], np.eye(4)[3])
+    LieRepresentation("places", "E(3)", small, [far])
+
+
 def test_what_contradicts_itself_is_refused_in_words():
     x, y, z = VECTOR.small
     bad = [
@@ -200,6 +207,11 @@ def test_what_contradicts_itself_is_refused_in_words():
     bad.append((lambda: intertwiners(VECTOR, swapped), ValueError, "outside of their span"))
     tiny = [1e-5 * x, 1e-5 * y]
     bad.append((lambda: LieRepresentation("tiny", "SO(3)", tiny), ValueError, "outside of their span"))
+    often = [x, x, x, y]  # four matrices of a space of two dimensions
+    bad.append((lambda: LieRepresentation("often", "SO(3)", often), ValueError, "outside of their span"))
+    affine = [np.pad(m, (0, 1)) for m in (x, y, z)] + [np.outer(np.eye(4)[k], np.eye(4)[3]) for k in range(3)]
+    far = np.diag([-1.0, 1, 2, 1]) + 2e5 * np.outer(np.eye(4)[0], np.eye(4)[3])  # stretched, and far away
+    bad.append((lambda: LieRepresentation("places", "E(3)", affine, [far]), ValueError, r"whole\[0\]: takes"))
     turn, stretched = [[0, -1], [1, 0]], np.diag([2.0, 1])
     bad.append(
         (lambda: LieRepresentation("v", "O(2)", [turn], [stretched]), ValueError, r"whole\[0\]: takes")

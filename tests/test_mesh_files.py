@@ -137,6 +137,26 @@ def test_a_corner_in_the_middle_of_an_edge_leaves_no_slit(first):
     assert done == ("6 polygons split into triangles",)
 
 
+def test_corners_in_the_middle_of_edges_leave_no_slit_in_a_box_that_was_turned():
+    random = np.random.default_rng(0)
+    t = np.arange(4) / 4
+    ring = np.concatenate(
+        [np.stack(pair, 1) for pair in ((t, 0 * t), (0 * t + 1, t), (1 - t, 0 * t + 1), (0 * t, 1 - t))]
+    )
+    corners = np.concatenate([np.column_stack([ring, 0 * ring[:, 0] + z]) for z in (1, 0)])
+    sides = [(16 + k, 16 + (k + 1) % 16, (k + 1) % 16, k) for k in range(16)]
+    for shift in (0, 1, 100, 1e4):
+        turn = np.linalg.qr(random.normal(size=(3, 3)))[0]
+        mesh, _ = mend(corners @ turn.T + shift, [[*range(16)], [*range(31, 15, -1)], *sides])
+        assert (len(mesh.vertices), mesh.euler_characteristic, mesh.on_boundary.any()) == (32, 2, False)
+
+
+@pytest.mark.parametrize("face", [[0, 1, 2, 1, 3, 4], [1, 2, 1, 3, 4, 0], [4, 0, 1, 2, 1, 3]])
+def test_an_edge_that_is_gone_out_and_back_is_none(face):
+    corners = np.array([(0, 0, 0), (1, 0, 0), (2, 0, 0), (1, 1, 0), (0, 1, 0)], dtype=float)
+    assert mend(corners, [face])[0].areas.sum() == pytest.approx(1)
+
+
 def test_a_polygon_that_crosses_itself_is_split_somehow():
     bow = np.array([(0, 0, 0), (1, 1, 0), (1, 0, 0), (0, 1, 0)], dtype=float)
     assert len(mend(bow, [[0, 1, 2, 3]])[0].faces) == 2

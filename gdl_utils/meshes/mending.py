@@ -10,6 +10,7 @@ from scipy.spatial import KDTree
 from gdl_utils.meshes.mesh import Mesh, _arrays, _crossed, _edges, _no_area, _sides, _that_meet
 
 NEAR = 1e-6  # of the mesh's size: vertices that are closer may have been meant as one
+FLAT = 1e-12  # of a polygon's area: a corner whose triangle has no more lies in the middle of an edge, up to rounding
 
 
 def mend(vertices: np.ndarray, faces: Sequence[Sequence[int]]) -> tuple[Mesh, tuple[str, ...]]:
@@ -90,13 +91,8 @@ def mend(vertices: np.ndarray, faces: Sequence[Sequence[int]]) -> tuple[Mesh, tu
     note(int((turned != kept).any(1).sum()), "triangle", "triangles", "turned to be seen from the same side")
     mesh = Mesh(vertices, turned)
     fan = _fans(mesh)
-    if fan.max() >= len(vertices):
-        note(
-            fan.max() + 1 - len(vertices),
-            "vertex",
-            "vertices",
-            "added where fans of triangles met in a point",
-        )
+    if (more := fan.max() + 1 - len(vertices)) > 0:
+        note(more, "vertex", "vertices", "added where fans of triangles met in a point")
         place = np.empty((fan.max() + 1, 3))
         place[fan] = vertices[turned]
         mesh = Mesh(place, fan)
@@ -107,19 +103,24 @@ def mend(vertices: np.ndarray, faces: Sequence[Sequence[int]]) -> tuple[Mesh, tu
 
 def _triangles(vertices: np.ndarray, face: list[int]) -> list[tuple[int, int, int]]:
     """Split a polygon, a convex one from its first corner; else by cutting off ears, corners that stick out with no other corner in them."""
+    # A corner that comes twice in a row, or an edge that is gone out and back, is none.
+    twice = lambda: (k for k, c in enumerate(face) if face[k - 1] in (c, face[(k + 1) % len(face)]))
+    while len(face) > 3 and (k := next(twice(), None)) is not None:
+        face = face[:k] + face[k + 1 :]
     points = vertices[face] - vertices[face[0]]
     normal = np.cross(points, np.roll(points, -1, 0)).sum(0)
+    none = FLAT * normal @ normal
     turn = lambda a, b, c: np.cross(vertices[b] - vertices[a], vertices[c] - vertices[b]) @ normal
     fan = [(face[0], face[k], face[k + 1]) for k in range(1, len(face) - 1)]
-    if all(turn(*triangle) > 0 for triangle in fan):
+    if all(turn(*triangle) > none for triangle in fan):
         return fan
     left, found = list(face), []
     while len(left) > 3:
         for k in range(len(left)):
             a, b, c = left[k - 1], left[k], left[(k + 1) % len(left)]
-            inside = lambda p, a=a, b=b, c=c: min(turn(a, b, p), turn(b, c, p), turn(c, a, p)) >= 0
+            inside = lambda p, a=a, b=b, c=c: min(turn(a, b, p), turn(b, c, p), turn(c, a, p)) >= -none
             others = [p for p in left if p not in (a, b, c)]
-            if turn(a, b, c) > 0 and not any(map(inside, others)):
+            if turn(a, b, c) > none and not any(map(inside, others)):
                 found.append((a, b, c))
                 del left[k]
                 break

@@ -127,21 +127,29 @@ class LieRepresentation:
 
 def check_closed(small: Sequence[np.ndarray], whole: Sequence[np.ndarray] = ()) -> None:
     """Raise a ValueError if brackets of small matrices, or what whole ones make of them, m A m⁻¹, leave their span."""
-    span = np.linalg.qr(np.stack([m.ravel() for m in small], 1))[0] if small else None
-    outside = lambda m: np.linalg.norm(m.ravel() - span @ (span.T @ m.ravel()))
+    if not small:
+        return
+
+    def span_of(matrices: list[np.ndarray]) -> np.ndarray:
+        """Return an orthonormal basis of their span, which may have fewer dimensions than there are matrices."""
+        columns = np.stack([m.ravel() / (np.linalg.norm(m) or 1) for m in matrices], 1)
+        basis, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+        return basis[:, sizes > CLOSED]
+
+    outside = lambda m, span: np.linalg.norm(m.ravel() - span @ (span.T @ m.ravel()))
+    span, moved = span_of(small), [span_of([a @ m for a in small]) for m in whole]
     for i, a in enumerate(small):
         for j, b in enumerate(small[:i]):
-            left = outside(a @ b - b @ a)
+            left = outside(a @ b - b @ a, span)
             if left > CLOSED * np.linalg.norm(a) * np.linalg.norm(b):
                 raise ValueError(
                     f"small: the bracket of number {j} and number {i} lies {left:.2g} outside of their span; give a basis of the "
                     "whole Lie algebra"
                 )
-        for s, m in enumerate(whole):
-            left = outside(m @ a @ np.linalg.inv(m))
-            if left > CLOSED * np.linalg.norm(a) * np.linalg.cond(m):
+        for s, m in enumerate(whole):  # m A m⁻¹ = B, asked as m A = B m: nothing is divided by
+            if outside(m @ a, moved[s]) > CLOSED * np.linalg.norm(a) * np.linalg.norm(m):
                 raise ValueError(
-                    f"whole[{s}]: takes small[{i}] {left:.2g} out of the span of the small ones; it is no element of their group"
+                    f"whole[{s}]: takes small[{i}] out of the span of the small ones; it is no element of their group"
                 )
 
 
