@@ -70,12 +70,6 @@ def colab_from_its_branch(app, pagename, templatename, context, doctree):
                 button["url"] = re.sub(r"/blob/[^/]+/", "/blob/colab/", button["url"])
 
 
-def one_title(app, pagename, templatename, context, doctree):
-    """The first page is called as the book is, and once."""
-    if pagename == app.config.root_doc:
-        context["docstitle"] = ""
-
-
 def how_to_get_it(notebook, known):
     """A first cell for a notebook that stands alone: where its package comes from, and the files that it reads."""
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
@@ -133,13 +127,27 @@ def entries_as_list(app, doctree, docname):
 
 # A figure, its spread, its unit: the text of a cell.
 NUMBER = re.compile(r"[-+−≤<>≥≈]?\s?[\d.,]+(?:e-?\d+)?(?:\s?[×±–−-]\s?[\d.,]+)*(?:\s?(?:%|[^\W\d_]{1,7}))?")
-CODE = (nodes.literal, nodes.FixedTextElement, nodes.math, nodes.raw, addnodes.desc_signature)
+WIDE = 84  # letters beside both sidebars
+ALONE = (nodes.entry, nodes.literal, nodes.FixedTextElement, nodes.math, nodes.raw, addnodes.desc_signature)
 SPACES = re.compile(r"(?<=\d) [×±] (?=[\d.])|(?<=\d) (?=%)")
 
 
-def in_code(node):
-    """Whether what stands there is read by a machine, or copied for one."""
-    return node is not None and (isinstance(node, CODE) or in_code(node.parent))
+def left_alone(node):
+    """Whether what stands there is read by a machine, or copied for one, or in a table, which has lines of its own."""
+    return node is not None and (isinstance(node, ALONE) or left_alone(node.parent))
+
+
+def is_number(entry):
+    return NUMBER.fullmatch(entry.astext().strip())
+
+
+def needed(table):
+    """How many letters wide a table is whose numbers are in one line, with a little space in each column."""
+    longest = lambda entry: (
+        len(entry.astext()) if is_number(entry) else max(map(len, entry.astext().split()), default=0)
+    )
+    rows = [[longest(entry) for entry in row.children] for row in table.findall(nodes.row)]
+    return sum(3 + max(column) for column in zip(*rows, strict=False))
 
 
 def keep_together(app, doctree, docname):
@@ -151,11 +159,12 @@ def keep_together(app, doctree, docname):
             rest = nodes.Text(after[mark.end() :])
             together = nodes.inline("", "", formula.deepcopy(), nodes.Text(mark[0]), classes=["gdl-together"])
             formula.parent[at : at + 2] = [together, rest]
-    for entry in doctree.findall(nodes.entry):
-        if NUMBER.fullmatch(entry.astext().strip()):
-            entry["classes"].append("gdl-number")
+    for table in doctree.findall(nodes.table):
+        if needed(table) <= WIDE:
+            for entry in filter(is_number, table.findall(nodes.entry)):
+                entry["classes"].append("gdl-number")
     for text in list(doctree.findall(nodes.Text)):
-        if in_code(text):
+        if left_alone(text):
             continue
         kept = SPACES.sub(lambda m: m[0].replace(" ", "\u00a0"), text)
         if kept != text:
@@ -178,7 +187,6 @@ def setup(app):
     app.connect("config-inited", configure, priority=100)  # before the theme reads its options
     app.connect("doctree-resolved", entries_as_list)
     app.connect("doctree-resolved", keep_together, priority=900)  # after links and citations have their words
-    app.connect("html-page-context", one_title)
     app.connect("env-get-updated", number_exercises_by_chapter, priority=900)  # after all have been counted
     app.connect("build-finished", say_how_to_get_it)
     app.connect("html-page-context", colab_from_its_branch, priority=900)  # after the theme made its buttons
