@@ -47,7 +47,7 @@ TASKS = {
         *(("C8", "averaged CNN", "CNN", "", ""), (1_000, 10_000)),
     ),
     "a mass in the gland, AUC": Task(
-        "adrenal", "AUC", {}, ("O", "augmented", "CNN", "wrong group", "ten shape numbers")
+        "adrenal", "AUC", {}, ("O", "averaged", "CNN", "wrong group", "ten shape numbers")
     ),
     "DNA that is bound, AUC": Task(
         "binding", "auc", {"data": "TEAD4", "examples": 2_000}, STRANDS, (500, 2_000, "all")
