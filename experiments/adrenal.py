@@ -8,14 +8,14 @@ random, so that no element but e is a symmetry of the cube; and "O, any rotation
 rotation, interpolated trilinearly.
 
 Each arm has the learning rate of two, and then, where it has a group, the maximum or the mean over it, with which it ranks a fifth of
-the training split best after learning from the other four fifths, with a seed of its own. "averaged" takes the rate of "augmented", and
-"O, any rotation" what O has chosen. Then each learns from all of the training split with five seeds, and is judged on the official validation split: "AUC" is the share of pairs of one case of each class that are ranked
-rightly, "interval" what 95 % of 1,000 samples of the cases, drawn with replacement, give. "losses" are the mean losses of training at
-each tenth of the epochs. "moves" is the root mean square of the change of a score when a case is turned, relative to the standard
-deviation between cases, so that it is 1.41 from one case to any other: by the other 23 turns of the cube (20 cases, in float64), and by
-15° or 30° about a random axis; each case has its own axes, the same for all arms, and a cubic spline makes its values. "scores" are those
-of the cases with a mass and of those without. "averaged at test" is the CNN, or the augmented one, averaged over
-the turns afterwards.
+the training split best after learning from the other four fifths, with a seed of its own. "averaged" takes the rate of "augmented",
+and "O, any rotation" what O has chosen. Then each learns from all of the training split with five seeds, and is judged on the official
+validation split: "AUC" is the share of pairs of one case of each class that are ranked rightly, "interval" what 95 % of 1,000 samples
+of the cases, drawn with replacement, give. "losses" are the mean losses of training at each tenth of the epochs. "moves" is the root
+mean square of the change of a score when a case is turned, relative to the standard deviation between cases, so that it is 1.41 from
+one case to any other: by the other 23 turns of the cube (20 cases, in float64), and by 15° or 30° about a random axis; each case has
+its own axes, the same for all arms, and a cubic spline makes its values. "scores" are those of the cases with a mass and of those
+without. "averaged at test" is the CNN, or the augmented one, averaged over the turns afterwards.
 
 Without a network: "majority" gives all cases the same score; "mean thickness" is how far a voxel of the gland is from the outside, on
 average; "ten shape numbers" no turn by 90° changes. A logistic regression of scikit-learn makes scores of them, fitted on the training split;

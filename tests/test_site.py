@@ -25,8 +25,9 @@ import page_networks
 import pytest
 import torch
 import yaml
+from docutils import nodes
 from gdl_opening import two_orders
-from gdl_site import how_to_get_it, repository
+from gdl_site import how_to_get_it, keep_together, repository
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
 
@@ -372,6 +373,24 @@ def test_the_first_cell_names_no_address_that_nobody_gave(known, code):
     assert addresses == (["https://github.com/someone/a-book"] * (2 if "../" in code else 1) if known else [])
     assert ("pip install git+" in cell.source) == bool(known) and "pip install" in cell.source
     assert ("in the folder `book`" in cell.source) == ("../" in code)
+
+
+def test_numbers_and_commas_are_kept_where_they_belong_and_code_is_left_alone():
+    entries = [
+        nodes.entry("", nodes.paragraph("", text))
+        for text in ("0.83 ± 0.02", "3 networks that agree", "plain")
+    ]
+    table = nodes.table("", nodes.tgroup("", nodes.tbody("", nodes.row("", *entries))))
+    line = nodes.paragraph("", "", nodes.Text("of 3 × 3 pixels, "), nodes.math("", "x"), nodes.Text(", and "))
+    line += [nodes.math("", "y"), nodes.Text(" alone "), nodes.literal("", "3 × 3")]
+    page = nodes.container("", table, line)
+    keep_together(None, page, "page")
+    assert ["gdl-number" in entry["classes"] for entry in entries] == [True, False, False]
+    assert [together.astext() for together in page.findall(nodes.inline)] == ["x,"]
+    assert page.astext().count("3\u00a0×\u00a03") == 1 and page.astext().endswith("3 × 3")
+    entries[0]["classes"], entries[2][0][0] = [], nodes.Text("w" * 80)  # now there is no room
+    keep_together(None, page, "page")
+    assert entries[0]["classes"] == []
 
 
 def state(player):
