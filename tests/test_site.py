@@ -464,6 +464,8 @@ def test_slides_come_one_at_a_time_and_fit_the_screen(site, open_page):
         assert page.locator(".gdl-notes:visible, h1:visible, .gdl-present:visible").count() == 0
         size = "(({scrollWidth: w, scrollHeight: h}) => [w, h])(document.fullscreenElement)"
         assert page.evaluate(size) == [1280, 720], slides.nth(k).get_attribute("id")
+        letters = "e => parseFloat(getComputedStyle(e).fontSize)"
+        assert all(code.evaluate(letters) > 20 for code in slides.nth(k).locator("pre").all())
         page.keyboard.press("ArrowRight")
     assert shown() == [slides.count() - 1]  # the last one stays
     page.keyboard.press("Home")
