@@ -27,6 +27,7 @@ import torch
 import yaml
 from docutils import nodes
 from gdl_opening import two_orders
+from gdl_panels import parted
 from gdl_site import how_to_get_it, keep_together, repository
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
@@ -204,6 +205,21 @@ def small_print_faults(page):
     )
 
 
+def panel_faults(page):
+    """On a phone: panels whose words shrink though there is room, and pictures that are shown whole and in panels, or not at all."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('.gdl-panels')].flatMap(e => {
+        const whole = e.previousElementSibling, shown = [...e.children].filter(panel => panel.checkVisibility()), faults = []
+        if (whole.checkVisibility() == shown.length > 0) faults.push('shown ' + (shown.length ? 'twice: ' : 'never: ') + whole.alt.slice(0, 60))
+        for (const panel of shown) {
+          const picture = panel.firstChild, style = getComputedStyle(panel), part = style.getPropertyValue('--stop') - style.getPropertyValue('--start')
+          const box = panel.getBoundingClientRect(), scale = box.width / part
+          if (scale < 0.6 && box.width < e.clientWidth - 1) faults.push(Math.round(100 * scale) + ' % of its size: ' + whole.alt.slice(0, 60))
+          if (Math.abs(picture.getBoundingClientRect().left + scale * style.getPropertyValue('--start') - box.left) > 1) faults.push('another part: ' + whole.alt.slice(0, 60)) }
+        return faults })"""
+    )
+
+
 def on_paper(page):
     """Show a page as it is printed; two frames later its scripts have noticed."""
     page.emulate_media(media="print")
@@ -358,7 +374,31 @@ def test_phone_does_not_scroll_sideways(site, open_page, path):
     page, _ = open_page(site + path, viewport={"width": 390, "height": 740}, has_touch=True)
     for width in (390, 360):
         page.set_viewport_size({"width": width, "height": 740})
-        assert overflow_faults(page) == []
+        assert named(wide=overflow_faults(page), panels=panel_faults(page)) == {}
+    on_paper(page)
+    assert panel_faults(page) == [] and not page.locator(".gdl-panels:visible").count()
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    assert panel_faults(page) == [] and not page.locator(".gdl-panels:visible").count()
+
+
+def test_a_figure_is_parted_between_its_panels_only(tmp_path):
+    def edges(width, *ink):
+        picture = Image.new("RGB", (width, 100), "white")
+        for start, stop in ink:
+            ImageDraw.Draw(picture).rectangle((start, 20, stop - 1, 80), fill="black")
+        picture.save(path := tmp_path / "x.png")
+        return parted(path)
+
+    numbers = ((10, 30), (37, 200))  # beside an axis
+    assert edges(700, *numbers, (210, 400), (430, 690)) == [0, 205, 415, 700]
+    assert edges(700, (10, 40), (60, 340), (360, 600), (640, 690)) == [0, 350, 620, 700]
+    assert edges(700, (10, 40), (60, 640), (660, 690)) == [
+        0,
+        700,
+    ]  # neither a label nor a short legend is a panel
+    assert edges(700, (10, 690)) == [0, 700]
+    assert edges(600, *numbers, (210, 400), (430, 590)) == [0, 600]  # can be read as it is
 
 
 # Chapters
@@ -899,6 +939,10 @@ def test_planted_fault_is_caught(open_page, tmp_path, fault):
 
 WIDE = f"<pre>{'x' * 300}</pre>"
 SLIDER = '<figure class="gdl-player"><svg height="{}"></svg><input type="range"></figure>'
+PANELS = (
+    '<img alt="Two panels." src="{{dot}}" hidden><div class="gdl-panels"><div style="width:{}px;--start:0;--stop:300;--all:600">'
+    '<img src="{{dot}}" style="margin-left:9px"></div></div>'
+)
 LAYOUTS = {
     "a wide claim": (
         sideways_faults,
@@ -921,6 +965,9 @@ LAYOUTS = {
         '<div class="cell_output"><img src="{dot}" alt="A dot." width="50"></div>',
         "50 %",
     ),
+    "a small panel": (panel_faults, PANELS.format(120), "40 % of its size: Two"),
+    "a panel of another part": (panel_faults, PANELS.format(210), "another part: Two"),
+    "a picture that is shown twice": (panel_faults, PANELS.format(210).replace("hidden", ""), "twice: Two"),
     "clipped code": (print_faults, WIDE, "clipped"),
     "a wide table": (
         print_faults,
