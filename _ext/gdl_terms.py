@@ -5,6 +5,7 @@ the book introduces it, and where a chapter uses a term for the first time it is
 """
 
 import re
+from functools import cache
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -138,10 +139,11 @@ class Notation(SphinxDirective):
 # Terms
 
 
-def term_pattern(term):
-    """A term as a word of its own, singular or plural, in any case."""
-    words = r"\s+".join(re.escape(word) for word in term.split())
-    return re.compile(rf"(?<![\w-])(?:{words})(?:e?s)?(?![\w-])", re.IGNORECASE)
+@cache
+def term_pattern(*terms):
+    """One of these terms, as a word of its own, singular or plural, in any case."""
+    either = "|".join(r"\s+".join(re.escape(word) for word in term.split()) for term in terms)
+    return re.compile(rf"(?<![\w-])(?:{either})(?:e?s)?(?![\w-])", re.IGNORECASE)
 
 
 def in_prose(text):
@@ -164,11 +166,9 @@ def in_prose(text):
 
 def first_use(doctree, words):
     """The first piece of prose that uses one of the words of a term, and the match; or None."""
-    for text in doctree.findall(nodes.Text):
-        found = [match for word in words if (match := term_pattern(word).search(text))]
-        if found and in_prose(text):
-            return text, min(found, key=lambda match: match.start())
-    return None
+    pattern = term_pattern(*words)
+    uses = ((text, match) for text in doctree.findall(nodes.Text) if (match := pattern.search(text)))
+    return next((use for use in uses if in_prose(use[0])), None)
 
 
 def glossary(env):
