@@ -38,8 +38,8 @@ from unittest import mock
 
 import numpy as np
 import torch
+from arms import scrambled, with_turns
 from four_cubes import random_turns
-from rotated_digits import with_turns
 from runner import Results, arguments, keep, rounded, run_all
 from scipy.ndimage import distance_transform_edt
 from sklearn.linear_model import LogisticRegression
@@ -47,7 +47,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from volumes import Arm, network, scores, scrambled
+from volumes import Arm, network, scores
 
 from gdl_utils.data import adrenal, turn
 from gdl_utils.domains import cubic_grid

@@ -33,7 +33,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from rotated_digits import dataset, exactness, grid
+from arms import exactness
+from rotated_digits import dataset, grid
 from runner import Results, arguments, rounded, run_all
 from torch import nn
 

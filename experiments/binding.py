@@ -50,7 +50,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rotated_digits import exactness
+from arms import exactness
 from runner import Results, arguments, rounded, run_all
 from sklearn.metrics import roc_auc_score
 from torch import nn

@@ -17,7 +17,8 @@ from itertools import accumulate, pairwise, product
 from pathlib import Path
 
 import torch
-from rotated_digits import dataset, exactness, grid
+from arms import exactness
+from rotated_digits import dataset, grid
 from runner import Results, arguments, rounded, run_all
 from torch import nn
 

@@ -54,7 +54,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rotated_digits import wrong_group
+from arms import wrong_group
 from runner import Results, arguments, rounded, run_all
 from torch import nn
 

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
-from rotated_digits import exactness, wrong_group
+from arms import exactness, wrong_group
 from runner import Results, arguments, rounded, run_all
 from torch import nn
 

@@ -14,22 +14,19 @@ Each arm has the learning rate that read held-out images of its training best, f
 Kill it when you like: called again it skips what is done and goes on with the rest, and loses at most one epoch.
 """
 
-import copy
-from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
+from arms import exactness, with_turns, wrong_group
 from runner import Results, arguments, rounded, run_all
 from torch import nn
 
 from gdl_utils.blueprint import Blueprint
 from gdl_utils.data import centred, digits, hexagonal, mnist, rotate
 from gdl_utils.domains import Domain, hexagonal_grid, square_grid
-from gdl_utils.equivariance import equivariance_errors
 from gdl_utils.groups import Group, cyclic, dihedral
 from gdl_utils.layers import (
     GlobalPool,
@@ -52,25 +49,6 @@ HELD_OUT = 300  # images on which a learning rate is chosen, after so many steps
 TUNING = {"training": "rotated", "steps": 400, "seed": 100}
 TUNED_WITH = {"digits": 300, "mnist": 1000}
 TRAININGS, TESTS = ("upright", "rotated"), ("upright", "turned", "any angle")
-
-
-def wrong_group(n: int = 3) -> Domain:
-    """A kernel of n × n points that C₄ moves as freely as p4's, the centre alone and the others in rings of four.
-
-    But the rings go along the rows, and no element but e is a turn or mirror of the square.
-    """
-    right = square_grid(n, cyclic(4))
-    slots = [k for k in range(n * n) if k != n * n // 2]
-    turn, claimed = np.arange(n * n), right.points.copy()
-    rings = sorted({tuple(right.permutation[:, k]) for k in slots}, key=min)
-    rings = [
-        ring for k, ring in enumerate(rings) if min(ring) not in {p for other in rings[:k] for p in other}
-    ]
-    for k, ring in enumerate(rings):
-        places = slots[4 * k : 4 * k + 4]
-        turn[places] = np.roll(places, -1)
-        claimed[places] = right.points[list(ring)]  # where the layer takes them to lie
-    return Domain(f"scrambled square grid {n}×{n}", cyclic(4), claimed, right.shape, cyclic(4).action([turn]))
 
 
 class Arm(NamedTuple):
@@ -162,24 +140,6 @@ def grid(data: str, group) -> SignalSpace:
     """Where the images live, for a group of sixths of a turn or of quarters."""
     hexagons = group.degree % 3 == 0
     return SignalSpace((hexagonal_grid if hexagons else square_grid)(FRAME[data] + hexagons, group))
-
-
-def exactness(model: nn.Module, images: torch.Tensor, space: SignalSpace) -> float:
-    """The largest relative error of invariance, in float64."""
-    model = copy.deepcopy(model).double().eval()
-    return max(equivariance_errors(model, images.double(), space).values())
-
-
-def with_turns(space: SignalSpace) -> Callable:
-    """The loss of a classifier that sees each image moved by a random element of the group."""
-
-    def loss(model, x, y):
-        elements = torch.randint(len(space.group), (len(x),)).tolist()
-        return cross_entropy(
-            model, torch.stack([space.act(g, i) for g, i in zip(elements, x, strict=True)]), y
-        )
-
-    return loss
 
 
 def run(

@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rotated_digits import exactness, with_turns
+from arms import exactness, scrambled, with_turns
 from runner import Results, arguments, rounded, run_all
 from sklearn.metrics import roc_auc_score
 from torch import nn
@@ -89,15 +89,6 @@ def ceiling(spacing: tuple[float, float, float] = SQUEEZED, n: int = 200_000, se
         "accuracy": float(np.maximum(chance, 1 - chance).mean()),
         "AUC": float(roc_auc_score(labels, chance)),
     }
-
-
-def scrambled(kernel: Domain) -> Domain:
-    """A kernel whose group moves its points as freely, after these have changed places at random, but for one in the middle."""
-    places, middle = np.arange(len(kernel)), np.abs(kernel.points).sum(1) == 0
-    places[~middle] = np.random.default_rng(0).permutation(places[~middle])
-    points, moves = np.empty_like(kernel.points), np.empty_like(kernel.permutation)
-    points[places], moves[:, places] = kernel.points, places[kernel.permutation]
-    return Domain(f"scrambled {kernel.name}", kernel.group, points, kernel.shape, moves)
 
 
 def network(kernel: Domain, widths: tuple[int, ...], lifting: LiftingConv, mean: bool = False) -> Blueprint:

@@ -28,6 +28,7 @@ import rotated_digits
 import shifted_digits
 import torch
 import volumes
+from arms import exactness, scrambled, with_turns, wrong_group
 from runner import Results, arguments, run_all
 
 from gdl_utils.data import one_hot
@@ -140,7 +141,7 @@ def test_arms_are_invariant_to_their_group_and_the_others_are_not(data, rng):
         images = torch.rand(2, 1, *space.shape, generator=rng) * mask
         model = rotated_digits.network(kernel, width, rotated_digits.LAYERS[data])
         model = averaged(model, space) if way == "average" else model
-        error = rotated_digits.exactness(model, images, space)
+        error = exactness(model, images, space)
         exact = name in ("p4", "p4m", "p6") or name.startswith("averaged")
         assert error < 1e-12 if exact else error > 1e-3, name
 
@@ -149,7 +150,7 @@ def test_turns_in_training_are_those_of_the_group(rng):
     space = rotated_digits.grid("digits", cyclic(4))
     x, seen = torch.rand(1, 1, 12, 12, generator=rng).expand(200, -1, -1, -1), []
     model = lambda batch: seen.append(batch) or batch.flatten(1)[:, :10]
-    rotated_digits.with_turns(space)(model, x, torch.zeros(200).long())
+    with_turns(space)(model, x, torch.zeros(200).long())
     moved = [[torch.equal(space.act(g, x[0]), image) for g in range(4)] for image in seen[0]]
     counts = torch.tensor(moved).sum(0)
     assert counts.sum() == 200 and counts.min() > 20  # each is one of the four, and each of the four occurs
@@ -181,7 +182,7 @@ def test_the_rivals_of_the_four_parts_have_as_many_parameters_and_the_same_symme
     for arm in made.keys() - {"flattened"}:  # whose dense layer has a weight for each place
         assert count("all four parts") <= count(arm) <= 1.065 * count("all four parts"), arm
     x = torch.rand(4, 1, 8, 8, generator=rng)
-    errors = {arm: rotated_digits.exactness(model, x, four_parts.SPACE) for arm, model in made.items()}
+    errors = {arm: exactness(model, x, four_parts.SPACE) for arm, model in made.items()}
     exact = {arm for arm, error in errors.items() if error <= 1e-12}
     assert exact == {"all four parts", "no nonlinearity", "no local pooling", "plain, averaged"}
     assert min(errors[arm] for arm in errors.keys() - exact) > 1e-3
@@ -300,7 +301,7 @@ def test_pictures_are_moved_as_the_group_moves_them(rng):
 
 @pytest.mark.parametrize("n", [3, 5])
 def test_the_wrong_group_is_none_of_the_squares(n):
-    wrong, right = rotated_digits.wrong_group(n), square_grid(n, dihedral(4))
+    wrong, right = wrong_group(n), square_grid(n, dihedral(4))
     symmetries = {tuple(move) for move in right.permutation.tolist()}
     assert [tuple(move) in symmetries for move in wrong.permutation.tolist()] == [True, False, False, False]
     cycles = lambda domain: [len(set(domain.permutation[:, u].tolist())) for u in range(n * n)]
@@ -477,7 +478,7 @@ def test_the_networks_for_any_angle_are_of_one_size_and_exact_under_quarter_turn
         torch.manual_seed(0)
         model = arm.model()
         counts[name] = sum(p.numel() for p in model.parameters())
-        error = any_angle.exactness(model, x, any_angle.QUARTERS)
+        error = exactness(model, x, any_angle.QUARTERS)
         assert error > 1e-3 if name == "CNN" else error < 1e-12, name
     assert max(counts.values()) < 1.05 * min(counts.values()), counts
 
@@ -568,7 +569,7 @@ def test_the_networks_on_strands_are_of_one_size_and_two_are_exact_under_the_oth
         torch.manual_seed(0)
         model = arm.model()
         counts[name] = sum(p.numel() for p in model.parameters())
-        error = binding.exactness(model, x, binding.both_strands(101))
+        error = exactness(model, x, binding.both_strands(101))
         assert error < 1e-12 or error > 1e-3, name
         exact |= {name} if error < 1e-12 else set()
     assert exact == {"averaged", "reverse complement"}
@@ -747,7 +748,7 @@ def test_the_networks_for_planted_words_are_of_one_size_and_exact_or_not_as_they
         torch.manual_seed(0)
         model = planted_words.made(arm, 8, 40)
         counts |= {sum(p.numel() for p in model.parameters())}
-        error = rotated_digits.exactness(model, x, space)
+        error = exactness(model, x, space)
         assert error < 1e-12 or error > 1e-4, arm
         exact |= {arm} if error < 1e-12 else set()
     assert exact == {"averaged", "reverse complement"} and len(counts) == 1
@@ -781,7 +782,7 @@ def test_the_networks_on_volumes_are_of_one_size_and_exact_or_not_as_they_say(da
         torch.manual_seed(0)
         model = volumes.made(data, name)
         counts[name] = sum(p.numel() for p in model.parameters())
-        error = rotated_digits.exactness(model, x, volumes.ground(data))
+        error = exactness(model, x, volumes.ground(data))
         assert error < 1e-12 or error > 1e-4, name
         exact |= {name} if error < 1e-12 else set()
     of_cubes = {"O", "O, mean", "Oh", "Oh, sign"} & counts.keys()
@@ -804,7 +805,7 @@ def test_oh_cannot_tell_a_screw_from_its_mirror_image_and_o_can(rng):
 @pytest.mark.parametrize("group", [octahedral(), prismatic(4)], ids=lambda group: group.name)
 @pytest.mark.parametrize("side", [3, 4])
 def test_the_wrong_group_is_none_of_the_cubes(group, side):
-    right, wrong = cubic_grid(side, group), volumes.scrambled(cubic_grid(side, group))
+    right, wrong = cubic_grid(side, group), scrambled(cubic_grid(side, group))
     symmetries = {tuple(move) for move in cubic_grid(side, octahedral(True)).permutation.tolist()}
     assert [tuple(move) in symmetries for move in wrong.permutation.tolist()] == [True] + [False] * (
         len(group) - 1
