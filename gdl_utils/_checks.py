@@ -5,12 +5,12 @@ import numpy as np
 MAX_NUMBERS = 2**26  # 512 MiB in double precision; what is larger is a mistake more often than a wish
 
 
-def check_positive(argument: str, n: int) -> int:
+def check_positive(argument: str, n: int, least: int = 1) -> int:
     """Return n as an int, or raise a TypeError or ValueError that names the argument."""
     if isinstance(n, bool) or not isinstance(n, int | np.integer):
         raise TypeError(f"{argument}: got {n!r}; give a whole number")
-    if n < 1:
-        raise ValueError(f"{argument}: got {n}; give a whole number from 1 upwards")
+    if n < least:
+        raise ValueError(f"{argument}: got {n}; give a whole number from {least} upwards")
     return int(n)
 
 

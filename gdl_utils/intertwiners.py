@@ -83,7 +83,7 @@ def equivariant_basis(rho_in: Acts, rho_out: Acts, *, group: Group | None = None
     TypeError
         If one side is a representation and the other is of another kind.
     ValueError
-        If counts, groups or sizes do not fit; a matrix is not square, not finite or not invertible, or no representation of ``group``; the
+        If counts, groups or sizes do not fit; a matrix is not square, not real, not finite or not invertible, or no representation of ``group``; the
         brackets of infinitesimal generators differ on both sides; or there are too many unknowns, or dimensions, for matrices that are
         no permutations.
 
@@ -230,7 +230,7 @@ def _count(before: np.ndarray, after: np.ndarray, group: Group) -> int:
 
 
 def _as_matrices(argument: str, matrices: Sequence[ArrayLike]) -> np.ndarray:
-    given = [np.asarray(matrix, dtype=np.float64) for matrix in matrices]
+    given = [np.asarray(matrix) for matrix in matrices]
     if not given:
         raise ValueError(f"{argument}: got no matrices; give one for each generator")
     shapes = {m.shape for m in given}
@@ -239,13 +239,13 @@ def _as_matrices(argument: str, matrices: Sequence[ArrayLike]) -> np.ndarray:
             f"{argument}: got shapes {[m.shape for m in given]}; all must be square and of one size"
         )
     stacked = np.stack(given)
-    if not np.isfinite(stacked).all():
-        raise ValueError(f"{argument}: has entries that are not finite")
+    if stacked.dtype.kind not in "iufb" or not np.isfinite(stacked).all():
+        raise ValueError(f"{argument}: has entries that are not finite real numbers")
     if not _are_permutations(stacked):
         for s, m in enumerate(stacked):
             if np.linalg.matrix_rank(m) < len(m):
                 raise ValueError(f"{argument}[{s}]: is not invertible, and what a group does can be undone")
-    return stacked
+    return stacked.astype(np.float64)
 
 
 def _are_permutations(matrices: np.ndarray) -> bool:

@@ -284,7 +284,7 @@ def _seen(images: torch.Tensor, *matrix: tuple[torch.Tensor, ...]) -> torch.Tens
     matrices lose digits under autocast.
     """
     height, width = images.shape[-2:]
-    n, longer = len(images), max(height, width)
+    n, longer = images.shape[0], max(height, width)
     type, device = torch.promote_types(images.dtype, torch.float32), images.device
     centred = lambda sides: (2 * torch.arange(sides, dtype=type, device=device) + 1 - sides) / longer
     y, x = centred(height)[:, None], centred(width)

@@ -112,7 +112,7 @@ class SignalSpace:
         if tuple(x.shape[-len(self.shape) :]) != self.shape:
             raise ValueError(f"x: got shape {tuple(x.shape)}; the last axes of {self!r} are {self.shape}")
         moved = self._move_points(g, x.flatten(-len(self.domain.shape))).unflatten(-1, self.domain.shape)
-        return self._mix_fibre(g, moved) if self.fibre.axis else moved
+        return self._mix_fibre(g, moved)
 
     def _mix_fibre(self, g: int, x: torch.Tensor) -> torch.Tensor:
         """Apply ρ(g) to the axis of the fibre."""
@@ -123,10 +123,10 @@ class SignalSpace:
         if not (numbers or self._signs is None or (self._signs.dtype == torch.int8 and x.dtype.is_signed)):
             raise TypeError(f"x: got {x.dtype}; the {self.fibre.name} fibre needs floating-point numbers")
         if self._entry is not None:  # entries move and change their size, and none meets another
-            moved = x.index_select(axis, self._entry[g].to(x.device))
+            moved = x.index_select(axis, self._entry[g].to(x.device)) if self.fibre.axis else x
             if self._signs is None:
                 return moved
-            return moved * self._signs[g].to(x).reshape(-1, *(1,) * len(self.domain.shape))
+            return moved * self._signs[g].to(x).reshape(*self.fibre.axis, *(1,) * len(self.domain.shape))
         rho = torch.tensor(self.fibre.matrices[g], dtype=x.dtype, device=x.device)
         with no_autocast(x.device):  # what moves a signal is no layer
             return torch.tensordot(rho, x, dims=([1], [axis])).movedim(0, axis)

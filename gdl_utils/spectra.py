@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from gdl_utils._checks import check_size
-from gdl_utils.groups import Group
+from gdl_utils.groups.group import Group, check_group
 from gdl_utils.representations import irreps
-from gdl_utils.representations.representation import COMMUTANT, check_group
+from gdl_utils.representations.representation import COMMUTANT
 
 __all__ = [
     "bispectrum",

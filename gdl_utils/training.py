@@ -83,7 +83,8 @@ def fit(
     >>> losses[-1] < 0.01 < 1 < losses[0]
     True
     """
-    check_positive("epochs", epochs), check_positive("batch_size", batch_size)
+    epochs, batch_size = check_positive("epochs", epochs), check_positive("batch_size", batch_size)
+    seed, learning_rate = int(seed), float(learning_rate)  # Python's own, as a checkpoint keeps them
     for i, t in enumerate(tensors):
         if not isinstance(t, torch.Tensor):
             raise TypeError(f"tensors: number {i} is a {type(t).__name__}; give tensors, torch.as_tensor(…)")

@@ -29,7 +29,7 @@ from gdl_utils.layers import (
     averaged,
     spatial,
 )
-from gdl_utils.representations import irreps, sign
+from gdl_utils.representations import Representation, irreps, sign
 from gdl_utils.signals import SignalSpace, complement
 
 C4 = cyclic(4)
@@ -553,3 +553,38 @@ def test_the_group_axis_may_stand_behind_the_channels(tokens, x):
     assert "group axis" in report.rows[1].reading and "channels last" in report.rows[1].reading
     wrong = audit(Model(lambda m, x: forward(m, x, 1), **parts).double(), x, C4)
     assert wrong.lost_at == "input of parts.end"
+
+
+@pytest.mark.parametrize("size", [1e-22, 1e20])
+def test_what_is_lost_among_very_large_and_small_numbers_is_found(size, rng):
+    class Slanted(nn.Module):
+        def forward(self, x):
+            return size * x * torch.linspace(1, 1.01, 4)
+
+    assert audit(Slanted(), torch.rand(2, 1, 4, 4, generator=rng), cyclic(4)).lost_at == "model"
+
+
+def test_a_buffer_that_is_set_anew_is_left_as_it_was():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("n", torch.zeros(1))
+
+        def forward(self, x):
+            self.n = self.n + 1
+            return x
+
+    model = Counting()
+    buffer = model.n
+    audit(model, torch.randn(2, 1, 4, 4), cyclic(4))
+    assert model.n is buffer and model.n == 0
+
+
+def test_a_sign_without_an_axis_of_its_own_is_heard(rng):
+    group = dihedral(4)
+    alone = Representation("alone", group, sign(group).matrices, axis=())
+    model = nn.Sequential(LiftingConv(square_grid(5, group), 1, 2, padding=2, fibre_out=alone), nn.Tanh())
+    assert (
+        audit(model.double(), torch.randn(2, 1, 6, 6, dtype=torch.float64, generator=rng), group).lost_at
+        is None
+    )

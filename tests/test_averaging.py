@@ -122,3 +122,10 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="x: got shape"):
         averaged(classifier(), IMAGES)(torch.zeros(2, 1, 5, 5))
     assert averaged(classifier(), IMAGES)(images()[:, 0]).shape == (4, 3)  # without channels it goes
+
+
+def test_it_is_exported_with_an_open_batch():
+    model = averaged(classifier(), IMAGES)
+    x = images(3)
+    exported = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("b", min=1, max=64)},))
+    assert torch.allclose(exported.module()(x[:2]), model(x[:2]))

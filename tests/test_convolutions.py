@@ -737,3 +737,11 @@ def test_the_name_of_a_fibre_decides_nothing():
     turned = Representation("wave", cyclic(4), vector(cyclic(4)).matrices[cyclic(4).inverse])
     with pytest.raises(RuntimeError, match="weight: saved from C₄, square grid 3×3, trivial fibre to wave"):
         LiftingConv(P4, 1, 2, fibre_out=turned).load_state_dict(layer("wave").state_dict())
+
+
+def test_a_hexagonal_kernel_of_one_point_lies_on_hexagons():
+    conv = lambda **how: LiftingConv(hexagonal_grid(1, cyclic(6)), 1, 1, **how)
+    with pytest.warns(UserWarning, match="not exact"):
+        conv(stride=2)(torch.zeros(1, 1, 7, 7))
+    with pytest.raises(ValueError, match="padding_mode"):
+        conv(padding_mode="reflect")

@@ -483,3 +483,11 @@ def test_sizes_are_refused_before_they_are_allocated(make):
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 2**30
+
+
+@pytest.mark.parametrize(
+    "make", [square_grid, hexagonal_grid, cubic_grid, strand, cycle, torus, nodes, pairs]
+)
+def test_a_group_that_is_none_is_named(make):
+    with pytest.raises(TypeError, match="group: got int; a Group is needed"):
+        make(5, 4)

@@ -1,5 +1,7 @@
 """The measure itself: what it finds exact, what it finds broken, what it refuses to judge."""
 
+import math
+
 import pytest
 import torch
 
@@ -176,3 +178,27 @@ def test_bad_input_is_named(call, error, words, rng):
     x = torch.randn(6, 6, dtype=torch.float64, generator=rng)
     with pytest.raises(error, match=words):
         call(x, lambda t: SPACE.act(1, t))
+
+
+@pytest.mark.parametrize("size", [1e-25, 1.0, 1e25])
+def test_squares_do_not_overflow_nor_vanish_in_single_precision(size):
+    wanted, grid = size * torch.ones(2), square_grid(4, cyclic(4))
+    assert relative_error(size * torch.tensor([1.0, 1.001]), wanted) == pytest.approx(
+        0.001 / 2**0.5, rel=1e-3
+    )
+    slanted = lambda x: size * x * torch.tensor([1.0, 1, 1, 1.01])
+    errors = equivariance_errors(slanted, torch.ones(1, 1, 4, 4), grid, grid)
+    assert errors[2] == pytest.approx(0.007, rel=0.02)
+
+
+def test_large_whole_numbers_keep_their_last_digit():
+    corner = torch.zeros(1, 1, 4, 4)
+    corner[..., 0, 0] = 1
+    count = lambda x: 2**24 + x[..., 0, 0].long()
+    errors = equivariance_errors(count, corner, square_grid(4, cyclic(4)))
+    assert errors[1] == pytest.approx(2**-24, rel=1e-3)
+
+
+def test_a_bound_that_is_no_number_lets_nothing_pass():
+    with pytest.raises(AssertionError):
+        assert_equivariant(blur, torch.ones(1, *SPACE.shape), SPACE, SPACE, bound=math.nan)

@@ -336,3 +336,10 @@ def test_autocast_leaves_quarter_turns_exact():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert relative_error(model(x.rot90(1, (2, 3))), model(x)) <= 1e-5
         assert relative_error(model.model(x.rot90(1, (2, 3))), model(x)) > 0.1
+
+
+def test_it_is_exported_with_an_open_batch():
+    model = frame_averaged(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
+    x = torch.rand(3, 1, 8, 8)
+    exported = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("b", min=1, max=64)},))
+    assert torch.allclose(exported.module()(x[:2]), model(x[:2]), atol=1e-5)

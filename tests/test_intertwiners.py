@@ -397,3 +397,9 @@ def test_the_gap_where_all_maps_are_solutions_or_none_is():
         mirror = turn[:n, :n] if n == 21 else np.linalg.qr(turn[:n, :n])[0]
         nothing = intertwiners([mirror @ np.diag([-1.0] + [1.0] * (n - 1)) @ mirror.T], [-2 * np.eye(n)])
         assert nothing.dim == 0 and nothing.gap == pytest.approx(0.5, rel=1e-6)
+
+
+def test_complex_matrices_are_refused_and_keep_no_real_part():
+    third = np.exp(2j * np.pi / 3)
+    with pytest.raises(ValueError, match="real"):
+        intertwiners([[[third]]], [[[third.conjugate()]]])

@@ -13,6 +13,7 @@ from gdl_utils.layers import (
     GlobalPool,
     GroupBatchNorm,
     GroupConv,
+    GroupLinear,
     GroupPool,
     HexagonMask,
     LiftingConv,
@@ -167,3 +168,12 @@ def test_what_does_something_of_its_own_is_copied():
         nn.Sequential(hooked, GroupPool()),
     ):
         assert torch.allclose(to_plain(model)(x), model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_frozen_layer_stays_frozen(trained):
+    group = cyclic(4)
+    layers = LiftingConv(square_grid(3, group), 1, 2), GroupLinear(group, 2, 3)
+    for layer in layers:
+        plain = to_plain(layer.requires_grad_(trained))
+        assert [p.requires_grad for p in plain.parameters()] == [trained] * 2

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from gdl_utils.domains import torus
 from gdl_utils.groups import Group, cyclic, dihedral, octahedral, prismatic, symmetric
 from gdl_utils.representations import Representation, complement, decompose, irreps, regular, sign, trivial
 from gdl_utils.representations.representation import COMMUTANT
@@ -312,3 +313,15 @@ def test_known_ones_are_made_without_the_check_and_would_pass_it(monkeypatch):
 def test_a_sum_too_large_is_refused_before_it_is_made():
     with pytest.raises(ValueError, match="other: the sum of regular and regular would hold"):
         regular(cyclic(300)) + regular(cyclic(300))
+
+
+def test_a_torus_is_restricted_to_some_of_its_moves():
+    shifts = torus(3).group
+    few = Group([shifts.permutations[1]])
+    assert trivial(shifts).restrict(few).group == few
+
+
+def test_matrices_of_truth_values_are_matrices():
+    swap = np.array([[False, True], [True, False]])
+    assert Representation("swap", cyclic(2), np.stack([np.eye(2, dtype=bool), swap])).size == 2
+    assert np.array_equal(cyclic(2).representation([swap])[1], swap)

@@ -294,3 +294,11 @@ def test_a_fibre_of_matrices_acts_on_meta_tensors_and_shared_matrices_are_not_ha
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         space.act(1, torch.zeros(2, 3, 3, dtype=torch.float64))
+
+
+def test_a_fibre_of_one_number_may_do_without_an_axis(rng):
+    group = dihedral(4)
+    space = SignalSpace(square_grid(2, group), Representation("alone", group, sign(group).matrices, axis=()))
+    x = torch.randn(2, 2, generator=rng, dtype=torch.float64)
+    for g in range(len(group)):
+        assert torch.equal(space.act(g, x).flatten(), torch.as_tensor(space.matrix(g)) @ x.flatten())

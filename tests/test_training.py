@@ -403,3 +403,19 @@ def test_a_model_of_which_a_part_is_frozen_is_trained():
     model, before = nn.Sequential(frozen, nn.Linear(3, 1).double()), frozen.weight.clone()
     history = fit(model, squared, data(), epochs=3, learning_rate=0.1)
     assert history[-1] < history[0] and torch.equal(frozen.weight, before)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    x, path = torch.arange(8.0)[:, None], tmp_path / "run.pt"
+    loss = lambda model, x: (model(x) - 2 * x).square().mean()
+    numbers = {
+        "epochs": np.int64(3),
+        "batch_size": np.int64(2),
+        "seed": np.int64(5),
+        "learning_rate": np.float64(0.1),
+    }
+    found = []
+    for how in ({key: n.item() for key, n in numbers.items()}, numbers, numbers):
+        torch.manual_seed(0)
+        found.append(fit(nn.Linear(1, 1), loss, (x,), checkpoint=path, **how))
+    assert found[0] == found[1] == found[2]

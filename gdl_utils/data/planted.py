@@ -118,7 +118,7 @@ def planted(
         raise ValueError(
             f"word: got {word!r}, which {length} random letters have {by_chance:.2g} times on average; give a longer one"
         )
-    rng = random.Random(seed)
+    rng = random.Random(int(seed))
     either = {word, reverse_complement(word)}
 
     def draw(shuffled: bool) -> str:

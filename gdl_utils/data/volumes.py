@@ -187,7 +187,7 @@ def _draw(
         raise ValueError(f"noise: got {noise}; give a finite number from 0 upwards")
     axes = [(torch.arange(m) - (m - 1) / 2) * h for m, h in zip(sides, lengths, strict=True)]
     places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(int(seed))
     labels = torch.randperm(n, generator=random) % 2
     volumes = torch.stack(
         [one(places, label, math.prod(lengths) ** (1 / 3), random) for label in labels.tolist()]

@@ -11,6 +11,7 @@ from gdl_utils._checks import check_positive, check_size
 from gdl_utils.domains.domain import Domain
 from gdl_utils.domains.voxels import as_spacing, check_respects, main_axis
 from gdl_utils.groups import Group, cyclic
+from gdl_utils.groups.group import check_group
 
 # What the generators of the cube's symmetries do to (depth, row, column): a quarter-turn in the last two, a quarter-turn
 # in the first two, and the inversion through the centre.
@@ -214,7 +215,7 @@ def _grid(
 ) -> Domain:
     """Build a centred grid of n points a side, and the permutation table of a linear action on it."""
     shape = as_sides(n, dimensions)
-    group = cyclic(1) if group is None else group
+    group = check_group("group", cyclic(1) if group is None else group)
     if matrices is None:
         matrices = standard(group)
         if matrices is None:

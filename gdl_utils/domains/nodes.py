@@ -5,6 +5,7 @@ import numpy as np
 from gdl_utils._checks import check_positive
 from gdl_utils.domains.domain import Domain
 from gdl_utils.groups import Group, symmetric
+from gdl_utils.groups.group import check_group
 
 
 def nodes(n: int, group: Group | None = None) -> Domain:
@@ -60,7 +61,7 @@ def pairs(n: int, group: Group | None = None) -> Domain:
 
 
 def _permuting(n: int, group: Group | None) -> Group:
-    group = symmetric(n) if group is None else group
+    group = check_group("group", symmetric(n) if group is None else group)
     if group.permutations.shape[1] != check_positive("n", n):
         raise ValueError(f"group: {group.name} permutes {group.permutations.shape[1]} things, here are {n}")
     return group

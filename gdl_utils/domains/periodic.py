@@ -8,7 +8,7 @@ from gdl_utils._checks import check_positive, check_size
 from gdl_utils.domains.domain import Domain
 from gdl_utils.domains.grids import as_sides, hexagonal_matrices, square_grid
 from gdl_utils.groups import Group, cyclic, dihedral
-from gdl_utils.groups.group import SUBSCRIPTS
+from gdl_utils.groups.group import SUBSCRIPTS, check_group
 from gdl_utils.groups.space_group import SpaceGroup
 
 
@@ -38,7 +38,7 @@ def cycle(n: int, group: Group | None = None) -> Domain:
     array([2, 3, 4, 0, 1])
     """
     n = check_positive("n", n)
-    group = cyclic(n) if group is None else group
+    group = check_group("group", cyclic(n) if group is None else group)
     if group.family not in ("cyclic", "dihedral") or n % group.degree:
         raise ValueError(
             f"group: {group.name} does not act on a cycle of {n}; the cyclic and dihedral groups do whose degree divides {n}"
@@ -91,7 +91,7 @@ def torus(n: int | tuple[int, int], group: Group | None = None) -> Domain:
     sides = as_sides(n, 2)
     if min(sides) < 3:
         raise ValueError(f"n: got {n}; a torus has at least 3 points a side")
-    group = cyclic(1) if group is None else group
+    group = check_group("group", cyclic(1) if group is None else group)
     check_size("n", 4 * len(group) * sides[0] * sides[1], "what its group needs")
     hexagonal = group.family in ("cyclic", "dihedral") and group.degree in (3, 6)
     if hexagonal and (sides[0] % 2 == 0 or sides[0] != sides[1]):

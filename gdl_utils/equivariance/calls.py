@@ -136,7 +136,7 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
     puts out, are heard too, for something may have been done between the layers.
     """
     found, times, inside, hooks, recent = {}, {}, [], [], {}
-    modes = {module: module.training for module in model.modules()}
+    modes = {module: (module.training, dict(module._buffers)) for module in model.modules()}
     state = [(buffer, buffer.clone()) for buffer in model.buffers()]
 
     def hear(name: str, what: str, kind: str, tensors: Any, shown: bool, inner: bool, fibre=None) -> None:
@@ -186,8 +186,9 @@ def calls(model: nn.Module, x: Any) -> dict[tuple, Call]:
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
+        for module, (mode, buffers) in modes.items():
             module.training = mode
+            module._buffers.update(buffers)
         with torch.no_grad():
             for buffer, before_all in state:
                 buffer.copy_(before_all)

@@ -169,7 +169,7 @@ def assert_equivariant(
 
     errors = equivariance_errors(function, x, space_in, space_out, elements)
     worst = max(errors, key=errors.get)
-    if errors[worst] > bound:
+    if not errors[worst] <= bound:
         kind, target = ("invariant", "f(x)") if space_out is None else ("equivariant", "g·f(x)")
         group = space_in.group
         raise AssertionError(
@@ -201,7 +201,8 @@ def relative_error(y: torch.Tensor, wanted: torch.Tensor) -> float:
     """
     if y.shape != wanted.shape:
         raise ValueError(f"y, wanted: got shapes {tuple(y.shape)} and {tuple(wanted.shape)}; give equal ones")
-    error = float((torch.linalg.vector_norm(y - wanted) / torch.linalg.vector_norm(wanted)).detach())
+    (y,), (wanted,) = _leaves(y, "y"), _leaves(wanted, "wanted")
+    error = _norm([y - wanted]) / (_norm([wanted]) or math.nan)
     if not error < math.inf:
         raise ValueError(f"wanted: the error is {error}; wanted must not be zero, and both be finite")
     return error
@@ -233,7 +234,7 @@ def _call(function: Callable, x: Any) -> Any:
 def _leaves(output: Any, what: str) -> list[torch.Tensor]:
     """Return the tensors of an output, be it one, a tuple, a list or a dict, in a fixed order."""
     if isinstance(output, torch.Tensor):
-        return [output.to(torch.promote_types(output.dtype, torch.float32))]
+        return [output.detach().cpu().to(torch.promote_types(output.dtype, torch.float64))]
     if isinstance(output, dict):
         return [leaf for key in sorted(output) for leaf in _leaves(output[key], what)]
     if isinstance(output, tuple | list):

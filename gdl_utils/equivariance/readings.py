@@ -36,7 +36,7 @@ class Readings:
         """Note a fibre that a layer puts out, which what follows may have as well, as the audited group acts on it."""
         if fibre is not None and fibre.group != self.space.group:
             fibre = _restricted(fibre, self.turns)
-        if fibre is None or not fibre.axis or (fibre.name == "regular" and fibre.size == len(self.turns)):
+        if not fibre or fibre.matrices.min() == 1 or (fibre.name, fibre.size) == ("regular", len(self.turns)):
             return
         known = [np.array_equal(fibre.matrices, other.matrices) for other in self._fibres]
         self._fibres += [] if any(known) else [fibre]

@@ -133,7 +133,7 @@ class Tries:
 
 def finite_relative_error(y: torch.Tensor, wanted: torch.Tensor, size: torch.Tensor) -> float:
     """Return |y - wanted| / |size| over what is finite; infinite where one is finite alone, or nothing is."""
-    y, wanted, size = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (y, wanted, size))
+    y, wanted, size = (t.cpu().to(torch.promote_types(t.dtype, torch.float64)) for t in (y, wanted, size))
     finite = wanted.isfinite()
     if not finite.all():
         alike = torch.equal(y.nan_to_num(torch.pi)[~finite], wanted.nan_to_num(torch.pi)[~finite])

@@ -242,7 +242,7 @@ class Group:
         rho = self._extend(given, np.eye(len(given[0]), dtype=np.result_type(*given)), np.matmul)
         scale = float(np.abs(rho).max())  # 1 or more, since the identity is among them
         for s, matrix in zip(self.generators, given, strict=True):
-            gap = np.abs(matrix @ rho - rho[self._times_from_left(s)])
+            gap = np.abs(1 * (matrix @ rho) - rho[self._times_from_left(s)])
             self._check_products("matrices", "a representation", s, gap.max(axis=2), 1e-9 * scale)
         return rho
 
@@ -280,3 +280,10 @@ class Group:
         """Return the number of ``s·g`` for every g; shape (len,)."""
         products = self.permutations[s][self.permutations]  # (|G|, k): first g, then s
         return np.array([self._index[p.tobytes()] for p in products])
+
+
+def check_group(argument: str, group: Group) -> Group:
+    """Return the group, or raise a TypeError that names the argument if it is none."""
+    if not isinstance(group, Group):
+        raise TypeError(f"{argument}: got {type(group).__name__}; a Group is needed")
+    return group

@@ -63,7 +63,7 @@ class averaged(nn.Module):  # it reads as a word of the model: averaged(model, s
             raise ValueError(f"x: got shape {tuple(x.shape)}; give (batch, …, *{self.space.shape})")
         elements = range(len(self.space.group))
         y = self.model(torch.cat([self.space.act(g, x) for g in elements]))
-        answers = y.unflatten(0, (len(elements), len(x)))
+        answers = y.unflatten(0, (len(elements), x.shape[0]))  # len(x) would be fixed by torch.export
         if self.space_out is None:
             return answers.mean(0)
         return torch.stack([self.space_out.act(self._back[g], answers[g]) for g in elements]).mean(0)

@@ -103,10 +103,10 @@ class GroupLinear(OfAKind):
         """Return the plain ``nn.Linear`` that this layer equals on ``x.flatten(-2)``; it no longer follows the layer's weights."""
         (n, n_in, n_out), group = self.weight.shape, self.group
         plain = nn.Linear(n * n_in, n * n_out, self.bias is not None, self.weight.device, self.weight.dtype)
-        W = self.weight.detach()[torch.from_numpy(group.product[group.inverse])]  # (g, h, in, out)
-        plain.weight = nn.Parameter(W.permute(3, 1, 2, 0).reshape(n * n_out, n * n_in))
+        W = self.weight.detach()[torch.from_numpy(group.product[group.inverse])].permute(3, 1, 2, 0)
+        plain.weight = nn.Parameter(W.reshape(n * n_out, n * n_in), self.weight.requires_grad)
         if self.bias is not None:
-            plain.bias = nn.Parameter(self.bias.detach().repeat_interleave(n))
+            plain.bias = nn.Parameter(self.bias.detach().repeat_interleave(n), self.bias.requires_grad)
         return plain.train(self.training)
 
     def extra_repr(self) -> str:

@@ -204,9 +204,9 @@ class LiftingConv(OfAKind):
             filters.shape[1] * self.groups, len(filters), self.domain.shape, how.stride, how.padding,
             how.dilation, self.groups, self.bias is not None, how.padding_mode, filters.device, filters.dtype,
         )  # fmt: skip
-        conv.weight = nn.Parameter(filters)
+        conv.weight = nn.Parameter(filters, self.weight.requires_grad)
         if self.bias is not None:
-            conv.bias = nn.Parameter(self._repeated_bias().detach())
+            conv.bias = nn.Parameter(self._repeated_bias().detach(), self.bias.requires_grad)
         return conv.train(self.training)
 
     def extra_repr(self) -> str:

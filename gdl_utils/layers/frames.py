@@ -80,7 +80,7 @@ class frame_averaged(nn.Module):  # it reads as a word of the model: frame_avera
         angles, weights = self.frame(x)
         poses = angles.shape[1]
         back = turned_unchecked(x.repeat_interleave(poses, 0), -angles.flatten())
-        answers = self.model(back).unflatten(0, (len(x), poses))
+        answers = self.model(back).unflatten(0, (x.shape[0], poses))
         return (answers * weights.view(*weights.shape, *[1] * (answers.ndim - 2))).sum(1)
 
     def frame(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

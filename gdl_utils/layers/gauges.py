@@ -74,7 +74,8 @@ class GaugeConv(nn.Module):
         super().__init__()
         self.in_channels = check_positive("in_channels", in_channels)
         self.out_channels = check_positive("out_channels", out_channels)
-        self.in_orders, self.out_orders = _order("in_orders", in_orders), _order("out_orders", out_orders)
+        self.in_orders = in_orders = check_positive("in_orders", in_orders, 0)
+        self.out_orders = out_orders = check_positive("out_orders", out_orders, 0)
         made = {"device": device, "dtype": dtype}
         shape = (out_channels, 2 * out_orders + 1, in_channels, 2 * in_orders + 1)
         self.weight = nn.Parameter(torch.empty(shape, **made))
@@ -145,14 +146,6 @@ class GaugeConv(nn.Module):
     def extra_repr(self) -> str:
         """Say how many fields of which orders."""
         return f"{self.in_channels} fields to order {self.in_orders}, {self.out_channels} to order {self.out_orders}"
-
-
-def _order(argument: str, n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"{argument}: got {n!r}; give a whole number")
-    if n < 0:
-        raise ValueError(f"{argument}: got {n}; give 0 for scalars, or more")
-    return n
 
 
 def _turned(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,8 @@ class Geometry:
                 "hexagonal_grid and disk make kernels"
             )
         self.kernel = domain.shape
-        self.hexagonal = isinstance(domain, Domain) and not domain.mask.all()
+        wide = isinstance(domain, Domain) and domain.resize((3,) * len(domain.shape))
+        self.hexagonal = isinstance(domain, Domain) and not (wide or domain).mask.all()
         self.stride, self.dilation = self._each("stride", stride, 1), self._each("dilation", dilation, 1)
         if padding_mode not in MODES[: 2 if self.hexagonal else 4]:
             allowed = ", ".join(map(repr, MODES[: 2 if self.hexagonal else 4]))

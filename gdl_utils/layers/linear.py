@@ -86,7 +86,7 @@ class EquivariantLinear(nn.Module):
         self._cast = self._cast_bases()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew: outputs are of about the size of the inputs, as of ``torch.nn.Linear``; the bias is 0."""
+        """Draw the weights anew: outputs have about a third of the inputs' size (those of ``torch.nn.Linear`` 0.58); the bias is 0."""
         basis = self._exact["basis"]
         scale = (3 * self.weight.shape[1] * basis.square().sum() / basis.shape[1]) ** -0.5
         with torch.no_grad():

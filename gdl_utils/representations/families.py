@@ -3,8 +3,8 @@
 import numpy as np
 
 from gdl_utils._checks import check_size
-from gdl_utils.groups import Group
-from gdl_utils.representations.representation import Representation, check_group
+from gdl_utils.groups.group import Group, check_group
+from gdl_utils.representations.representation import Representation
 
 
 def trivial(group: Group) -> Representation:

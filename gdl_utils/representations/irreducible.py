@@ -5,9 +5,9 @@ from functools import lru_cache
 import numpy as np
 
 from gdl_utils._checks import check_size
-from gdl_utils.groups import Group
+from gdl_utils.groups.group import Group, check_group
 from gdl_utils.representations.families import sign, trivial
-from gdl_utils.representations.representation import COMMUTANT, Representation, check_group, kind_of
+from gdl_utils.representations.representation import COMMUTANT, Representation, kind_of
 
 
 def irreps(group: Group) -> tuple[Representation, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gdl_utils._checks import check_size
-from gdl_utils.groups import Group
+from gdl_utils.groups.group import Group, check_group
 
 COMMUTANT = {
     "real": 1,
@@ -79,7 +79,7 @@ class Representation:
         if (matrices == 1).all() and self.size == 1:  # of a large torus nothing is listed
             return
         extended = self.group.representation(list(matrices[list(self.group.generators)]))
-        gap = np.abs(matrices - extended).max(axis=(1, 2), initial=0)
+        gap = np.abs(1 * matrices - extended).max(axis=(1, 2), initial=0)
         if gap.max() > 1e-9 * max(1.0, float(np.abs(extended).max(initial=0))):
             g = int(gap.argmax())
             raise ValueError(
@@ -207,13 +207,13 @@ class Representation:
         check_group("subgroup", subgroup)
         if images is None:
             moves = [subgroup.permutations[s].tobytes() for s in subgroup.generators]
-            same_points = subgroup.permutations.shape[1] == self.group.permutations.shape[1]
-            if not same_points or any(move not in self.group._index for move in moves):
+            number = {p.tobytes(): g for g, p in enumerate(np.asarray(self.group.permutations))}
+            if any(move not in number for move in moves):
                 raise ValueError(
                     f"subgroup: the permutations of {subgroup.name} are not among those of {self.group.name}; say by images= "
                     "which elements its generators are"
                 )
-            images = [self.group._index[move] for move in moves]
+            images = [number[move] for move in moves]
         given = [self.matrices[self.group.check_element(g)] for g in images]
         try:
             matrices = subgroup.representation(given)
@@ -235,12 +235,6 @@ def kind_of(group: Group, character: np.ndarray) -> str | None:
     means = np.mean(character**2), np.mean(character[np.diagonal(group.product)])
     kinds = {(1, 1): "real", (2, 0): "complex", (4, -2): "quaternionic"}
     return kinds.get(tuple(round(float(m)) for m in means))
-
-
-def check_group(argument: str, group: Group) -> None:
-    """Raise a TypeError that names the argument if this is no Group."""
-    if not isinstance(group, Group):
-        raise TypeError(f"{argument}: got {type(group).__name__}; a Group is needed")
 
 
 def as_representation(
