@@ -659,7 +659,7 @@ def test_what_does_not_fit_is_refused_in_words():
         layer(torch.zeros(288, 2, 3, dtype=torch.long), *there)
     with pytest.raises(ValueError, match="in_channels: got 0"):
         GaugeConv(0, 1, in_orders=0, out_orders=0)
-    with pytest.raises(ValueError, match="out_orders: got -1; give 0 for scalars, or more"):
+    with pytest.raises(ValueError, match="out_orders: got -1; give a whole number from 0 upwards"):
         GaugeConv(1, 1, in_orders=0, out_orders=-1)
     with pytest.raises(TypeError, match=r"in_orders: got 1\.5; give a whole number"):
         GaugeConv(1, 1, in_orders=1.5, out_orders=0)
