@@ -8,6 +8,7 @@ out: no button, no sitemap, and never an address that somebody made up.
 import os
 import re
 import subprocess
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -179,8 +180,25 @@ def guard_codeautolink(app):
     CodeBlockAnalyser.depart_section = lambda self, node: original(self, node) if self.title_stack else None
 
 
+def link_pages_side_by_side(app):
+    """sphinx_codeautolink reads each page again to link its code, a third of a build: let each core take a page at a time."""
+    from sphinx_codeautolink import extension
+
+    one, pool, pages = extension.link_html, ProcessPoolExecutor(), []
+
+    def wait(app, error):
+        extension.link_html = one
+        with pool:
+            for page in pages:
+                page.result()
+
+    extension.link_html = lambda *args, **how: pages.append(pool.submit(one, *args, **how))
+    app.connect("build-finished", wait, priority=800)
+
+
 def setup(app):
     guard_codeautolink(app)
+    link_pages_side_by_side(app)
     if site_url():  # each of these writes the site's address into its pages, so none can do without
         for extension in ("sphinxext.opengraph", "sphinx_sitemap", "notfound.extension"):
             app.setup_extension(extension)
