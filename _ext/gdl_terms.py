@@ -164,11 +164,15 @@ def in_prose(text):
     return True
 
 
-def first_use(doctree, words):
-    """The first piece of prose that uses one of the words of a term, and the match; or None."""
+def prose(doctree):
+    """The pieces of prose of a page, in their order."""
+    return [text for text in doctree.findall(nodes.Text) if in_prose(text)]
+
+
+def first_use(texts, words):
+    """The number of the first piece of prose that uses one of the words of a term, and the match; or None."""
     pattern = term_pattern(*words)
-    uses = ((text, match) for text in doctree.findall(nodes.Text) if (match := pattern.search(text)))
-    return next((use for use in uses if in_prose(use[0])), None)
+    return next(((k, match) for k, text in enumerate(texts) if (match := pattern.search(text))), None)
 
 
 def glossary(env):
@@ -186,28 +190,31 @@ def link_terms(app, doctree, docname):
     """In a chapter, link each term where it is used first; longer terms before the words that they contain."""
     if docname not in {f"book/{file.stem}" for file in chapters(app.srcdir)}:
         return
+    texts = prose(doctree)
     for page, anchor, words in sorted(glossary(app.env), key=lambda entry: -len(entry[2][0])):
-        found = first_use(doctree, words)
+        found = first_use(texts, words)
         if found is None:
             continue
-        text, match = found
+        k, match = found
+        text = texts[k]
         target = f"{app.builder.get_relative_uri(docname, page)}#{anchor}"
         link = nodes.reference("", match[0], refuri=target, internal=True, classes=["gdl-term"])
         before, after = nodes.Text(text[: match.start()]), nodes.Text(text[match.end() :])
         text.parent.replace(text, [piece for piece in (before, link, after) if piece.astext()])
+        texts[k : k + 1] = [piece for piece in (before, after) if piece]
 
 
 def say_where(app, doctree, docname):
     """In the glossary, say in which section of the book a term is used first."""
     entries = {anchor: words for page, anchor, words in glossary(app.env) if page == docname}
     pages = [f"book/{file.stem}" for file in chapters(app.srcdir)] if entries else []
-    trees = {page: app.env.get_doctree(page) for page in pages}
+    texts = {page: prose(app.env.get_doctree(page)) for page in pages}
     for item in doctree.findall(nodes.definition_list_item):
         anchor = next(iter(item.next_node(nodes.term)["ids"]), None)
-        uses = ((page, first_use(trees[page], entries[anchor])) for page in pages if anchor in entries)
+        uses = ((page, first_use(texts[page], entries[anchor])) for page in pages if anchor in entries)
         page, found = next(((page, found) for page, found in uses if found), (None, None))
         if found:
-            section = found[0].parent
+            section = texts[page][found[0]].parent
             while not isinstance(section, nodes.section):
                 section = section.parent
             title = app.env.titles[page].astext().partition(":")[0]
