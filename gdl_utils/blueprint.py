@@ -97,6 +97,8 @@ class Blueprint(nn.Sequential):
         if head is not None and invariant_pooling is None:
             raise ValueError("head: needs invariant_pooling, or it undoes what the layers before it respect")
         super().__init__()
+        if isinstance(nonlinearity, nn.Module):
+            raise TypeError("nonlinearity: got a module; give what makes one for each layer, as nn.ReLU does")
         follower = _Follower()
         for i, (layer, pool) in enumerate(zip(equivariant, local_pooling, strict=True), start=1):
             follower.source = None  # what follows a layer that names nothing is not measured
@@ -121,13 +123,12 @@ class Blueprint(nn.Sequential):
 class _Follower:
     """Follow the fibre of a signal from part to part, and refuse the one that does not respect it or takes another."""
 
-    fibre = source = (
-        None  # what comes out so far, where that is known; and the layer that names it, from which all is measured
-    )
+    fibre = source = None  # what comes out, if known; the layer that names it, where measuring begins
 
     def follow(self, part: nn.Module, where: str) -> None:
         """Go through one part, or through all of an ``nn.Sequential`` that does nothing else."""
-        if isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward:
+        plain = isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward
+        if plain and not any(isinstance(m, nn.Flatten) for m in part):  # which is judged with what follows it
             for child in part:
                 self.follow(child, where)
             return

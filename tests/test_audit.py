@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from gdl_utils.domains import cubic_grid, cycle, disk, nodes, square_grid, strand, torus
+from gdl_utils.domains import cubic_grid, cycle, disk, nodes, square_grid, strand, torus, voxel_group
 from gdl_utils.equivariance import audit
 from gdl_utils.groups import cyclic, dihedral, octahedral
 from gdl_utils.layers import (
@@ -588,3 +588,56 @@ def test_a_sign_without_an_axis_of_its_own_is_heard(rng):
         audit(model.double(), torch.randn(2, 1, 6, 6, dtype=torch.float64, generator=rng), group).lost_at
         is None
     )
+
+
+@pytest.mark.parametrize("group", [cyclic(4), dihedral(4), dihedral(1)], ids=repr)
+def test_a_group_network_is_audited_under_shifts_alone(group, rng):
+    how = {"padding": 1, "padding_mode": "circular"}
+    layers = LiftingConv(square_grid(3, group), 1, 2, **how), GroupConv(square_grid(3, group), 2, 2, **how)
+    model = nn.Sequential(layers[0], nn.ReLU(), layers[1], GlobalPool(2, group_axis=True)).double()
+    x = torch.randn(2, 1, 9, 9, dtype=torch.float64, generator=rng)
+    assert audit(model, x, torus(9)).lost_at is None
+    assert (
+        audit(
+            nn.Sequential(*model[:3], nn.Flatten(), nn.Linear(162 * len(group), 2).double()), x, torus(9)
+        ).lost_at
+        == "4"
+    )
+
+
+def test_shifts_are_followed_to_two_points_a_side(rng):
+    conv = lambda i: nn.Conv2d(i, 4, 4, stride=2, padding=1, padding_mode="circular")
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    x = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=rng)
+    found = audit(nn.Sequential(conv(1), nn.ReLU(), conv(4), pool).double(), x, torus(8))
+    assert found.lost_at is None and not any(row.reading == "unknown" for row in found.rows)
+
+
+def test_a_kernel_as_large_as_the_picture_is_blamed_itself(rng):
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"),
+        nn.Conv2d(2, 4, 8),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    )
+    x = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=rng)
+    assert audit(model.double(), x, torus(8)).lost_at == "1"
+
+
+def test_a_volume_with_its_slices_last_is_refused(rng):
+    x = torch.randn(2, 1, 8, 8, 6, generator=rng)
+    with pytest.raises(ValueError, match="off the grid"):
+        audit(nn.Conv3d(1, 1, 1), x, voxel_group((0.7, 0.7, 3)))
+
+
+def test_models_of_words_are_audited():
+    words = torch.randint(20, (3, 6))
+    bag = nn.Sequential(nn.EmbeddingBag(20, 4)).double()
+    assert audit(bag, words, nodes(6, cyclic(6)), bound=1e-12).lost_at is None
+    flat = nn.Sequential(nn.Embedding(20, 4), nn.Flatten(), nn.Linear(24, 2)).double()
+    assert audit(flat, words, nodes(6, cyclic(6)), bound=1e-12).lost_at == "2"
+
+
+def test_a_scripted_model_cannot_be_listened_to():
+    with pytest.raises(TypeError, match=r"model: got \w*Script"):
+        audit(torch.jit.script(nn.ReLU()), torch.randn(2, 1, 4, 4), cyclic(4))

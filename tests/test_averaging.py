@@ -129,3 +129,12 @@ def test_it_is_exported_with_an_open_batch():
     x = images(3)
     exported = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("b", min=1, max=64)},))
     assert torch.allclose(exported.module()(x[:2]), model(x[:2]))
+
+
+def test_a_model_that_gives_no_tensor_is_named():
+    class Named(nn.Module):
+        def forward(self, x):
+            return {"out": x}
+
+    with pytest.raises(TypeError, match="model: gave dict"):
+        averaged(Named(), IMAGES)(images())

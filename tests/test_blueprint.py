@@ -837,3 +837,12 @@ def test_a_slice_keeps_a_part_that_comes_twice():
         == model(torch.zeros(1, 1, 8, 8)).shape
         == (1, 2, 2, 2)
     )
+
+
+def test_statistics_over_the_folded_group_axis_are_refused_in_a_sequence_too():
+    group = cyclic(4)
+    fold = lambda: nn.Sequential(nn.Flatten(1, 2), nn.BatchNorm2d(8), nn.Unflatten(1, (2, 4)))
+    with pytest.raises(ValueError):
+        Blueprint([LiftingConv(square_grid(3, group), 1, 2)], nonlinearity=fold)
+    with pytest.raises(TypeError, match="nonlinearity: got a module"):
+        Blueprint([LiftingConv(square_grid(3, group), 1, 2)], nonlinearity=nn.ReLU())

@@ -127,7 +127,7 @@ def test_an_unknown_action_comes_as_matrices():
         (cycle(6, cyclic(3)), 9, "cycle of 9, 9 points, moved by C₃"),
         (cycle(6, cyclic(3)), 2, None),  # it has not all shifts
         (torus(6, cyclic(4)), 3, "torus 3×3, 9 points, moved by Z₃² ⋊ C₄"),
-        (torus(6, cyclic(4)), 2, None),
+        (torus(6, cyclic(4)), 2, "torus 2×2, 4 points, moved by Z₂² ⋊ C₄"),
         (torus(6, cyclic(4)), 4, None),
         (nodes(4), 4, "4 nodes, 4 points, moved by S₄"),
         (nodes(4), 3, None),
@@ -399,7 +399,7 @@ def test_sides_that_a_turn_would_swap_are_refused_and_resized_to_none():
     assert square_grid(4, cyclic(4)).resize((2, 3)) is None and square_grid(4, cyclic(2)).resize(
         (2, 3)
     ).shape == (2, 3)
-    assert torus((6, 9)).resize((2, 3)) is None and torus((6, 12)).resize((3, 6)).shape == (3, 6)
+    assert torus((6, 9)).resize((1, 3)) is None and torus((6, 12)).resize((3, 6)).shape == (3, 6)
     assert torus((6, 12)).resize((6, 6)).shape == (6, 6) and torus(6, cyclic(4)).resize((6, 3)) is None
     assert torus(6, cyclic(4)).resize(12).shape == (12, 12)  # what is made larger keeps its shifts
     with pytest.raises(ValueError, match=r"n: got \(4, 6, 8\); give one side, or 2"):

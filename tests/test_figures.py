@@ -230,7 +230,7 @@ def test_marks_are_valid_svg_and_rounded():
         (lambda: player(values=["0"]), "got 2, 1 and 2"),
         (lambda: player(frames=["x"], values=["0"], sentences=["s"]), "at least two frames"),
         (lambda: player(start=2), "there is no frame 2; give 0 to 1"),
-        (lambda: player(alt=""), "must not be empty"),
+        (lambda: player(alt=""), "give texts that are not empty"),
         (lambda: audit_chart({}), "audits: is empty"),
         (lambda: segment((0, 0), (1, 1), "blue"), "role: got 'blue'; the roles are ink, signal"),
         (lambda: as_table(["a", "b"], ["1", "2"], ["3"]), "rows: got 1 texts for the 2 columns"),
@@ -358,3 +358,11 @@ def test_a_single_atom_is_drawn_and_parts_that_do_not_fit_are_refused():
         molecule(elements=["C", "O"])
     with pytest.raises(ValueError, match="got 0, 0 and 0"):
         molecule(elements=[], places=[], shares=[], bonds=[])
+
+
+@pytest.mark.parametrize("change", [{"values": [0, 1]}, {"sentences": ["", ""]}, {"alt": ""}])
+def test_a_player_has_something_to_say(change):
+    how = {"values": ["0", "1"], "sentences": ["a", "b"], "name": "x", "size": (9, 9), "alt": "Two frames."}
+    how |= change
+    with pytest.raises(ValueError, match="give texts that are not empty"):
+        Player(["", ""], how.pop("values"), how.pop("sentences"), **how)

@@ -235,3 +235,8 @@ def test_a_layer_of_a_lie_group():
     x = torch.randn(5, 2, 12, dtype=torch.float64)
     there, here = layer(x @ before.T), layer(x) @ torch.from_numpy(turn).T
     assert (there - here).abs().max() < 1e-12 < 0.1 < (layer(x) - here).abs().max()
+
+
+def test_complex_generators_are_refused():
+    with pytest.raises(TypeError):
+        LieRepresentation("spin", "su2", [np.array([[0, -1j], [1j, 0]])])

@@ -285,3 +285,15 @@ def test_distances_are_near_those_of_another_library(mesh):
     assert np.abs(ours - theirs).max() < 0.02 * theirs.max()
     straight = np.linalg.norm(mesh.vertices - mesh.vertices[0], axis=1)
     assert np.abs(straight - theirs).max() > 0.1 * theirs.max()
+
+
+def test_a_text_of_ply_that_is_cut_short_is_refused(tmp_path):
+    head = "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
+    head += "element face 4\nproperty list uchar int vertex_indices\nend_header\n"
+    corners, faces = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n", ["3 0 2 1\n", "3 0 1 3\n", "3 0 3 2\n", "3 1 2 3\n"]
+    path = tmp_path / "tetrahedron.ply"
+    path.write_text(head + corners + "".join(faces))
+    assert len(read_mesh(path)[0].faces) == 4
+    path.write_text(head + corners + "".join(faces[:2]))
+    with pytest.raises(ValueError, match="cut short"):
+        read_mesh(path)

@@ -52,8 +52,10 @@ def read_mesh(path: str | Path) -> tuple[Mesh, tuple[str, ...]]:
         ) from error
     if found is not None:
         vertices, faces = np.asarray(found.vertices), getattr(found, "faces", np.empty((0, 3)))
-    if not len(faces):
-        raise ValueError(f"path: {path.name!r} has no triangles; it holds points or lines, or is cut short")
+    announced = getattr(found, "metadata", {}).get("_ply_raw", {}).get("face", {}).get("length", 1)
+    if len(faces) < max(1, announced):
+        n = len(faces) or "no"
+        raise ValueError(f"path: {path.name!r} has {n} triangles; it holds points or lines, or is cut short")
     return mend(vertices, faces)
 
 

@@ -11,6 +11,8 @@ from gdl_utils.groups.group import check_group
 def nodes(n: int, group: Group | None = None) -> Domain:
     """Return n things without any order, such as the nodes of a graph.
 
+    All orders of more than 8 are too many to list: give some of them, such as ``cyclic(n)``.
+
     Parameters
     ----------
     n : int

@@ -88,10 +88,14 @@ def torus(n: int | tuple[int, int], group: Group | None = None) -> Domain:
     >>> len(torus(5).group), len(torus(5, cyclic(4)).group)
     (25, 100)
     """
-    sides = as_sides(n, 2)
-    if min(sides) < 3:
+    if min(as_sides(n, 2)) < 3:
         raise ValueError(f"n: got {n}; a torus has at least 3 points a side")
-    group = check_group("group", cyclic(1) if group is None else group)
+    return _torus(n, check_group("group", cyclic(1) if group is None else group))
+
+
+def _torus(n: int | tuple[int, int], group: Group) -> Domain:
+    """Build a torus; of 2 points a side, as pooling leaves, some elements of the group may do the same."""
+    sides = as_sides(n, 2)
     check_size("n", 4 * len(group) * sides[0] * sides[1], "what its group needs")
     hexagonal = group.family in ("cyclic", "dihedral") and group.degree in (3, 6)
     if hexagonal and (sides[0] % 2 == 0 or sides[0] != sides[1]):
@@ -100,8 +104,8 @@ def torus(n: int | tuple[int, int], group: Group | None = None) -> Domain:
         )
     grid = _hexagonal_torus(sides[0], group) if hexagonal else square_grid(sides, group)
     name = (f"Z{sides[0]}²" if sides[0] == sides[1] else f"Z{sides[0]}×Z{sides[1]}").translate(SUBSCRIPTS)
-    turned = any(g != grid.group.identity for g in grid.group.generators)
-    both = SpaceGroup(sides, grid.group, grid.permutation, name + (f" ⋊ {grid.group.name}" if turned else ""))
+    name += f" ⋊ {grid.group.name}" if len(grid.group) > 1 else ""
+    both = SpaceGroup(sides, grid.group, grid.permutation, name)
     return Domain(
         f"torus {sides[0]}×{sides[1]}", both, grid.points, sides, both.permutations,
         resize=partial(_other_torus, sides=sides, group=group), point_group=group,
@@ -110,10 +114,10 @@ def torus(n: int | tuple[int, int], group: Group | None = None) -> Domain:
 
 def _other_torus(m: int | tuple[int, int], *, sides: tuple[int, int], group: Group) -> Domain | None:
     """Build a torus some of whose shifts are those of another, a smaller one or a larger; None where there is none."""
-    other = as_sides(m, 2)
-    fits = all((n % k == 0 or k % n == 0) and k >= 3 for n, k in zip(sides, other, strict=True))
-    square = group.degree is None or group.degree > 2  # its turns swap the sides
-    return torus(other, group) if fits and (other[0] == other[1] or not square) else None
+    other, degree = as_sides(m, 2), group.degree
+    fits = all((n % k == 0 or k % n == 0) and k > 1 for n, k in zip(sides, other, strict=True))
+    turns = other[0] == other[1] and (degree == 4 or other[0] % 2)  # it swaps sides; hexagons have odd ones
+    return _torus(other, group) if fits and (degree < 3 or turns) else None
 
 
 def _hexagonal_torus(n: int, group: Group) -> Domain:

@@ -116,7 +116,8 @@ def audit(
 
     After pooling on a torus, only those shifts are tried that the smaller torus has, there and in all that follows: a stride of 2 leaves the even
     shifts, and the number of elements tried says so. Of a group of more than 128 elements, some are tried: a dozen, the generators, and
-    such powers of them as a stride leaves.
+    such powers of them as a stride leaves. Where layers carry the axis of another group than the audited one, it is read in the plane
+    only (C_4 of D_8); in space such rows err, as C_4 of O, and the output alone tells.
 
     What a model does between its layers, as ``x + layer(x)``, has a row only where the symmetry is lost there: by the name of the module
     whose output it makes, or as ``input of`` the next layer. An output that does not depend on x is constant, and shows nothing. Where the layers
@@ -129,7 +130,7 @@ def audit(
     >>> audit(model, torch.randn(2, 1, 8, 8, dtype=torch.float64), cyclic(4)).lost_at
     '1'
     """
-    if not isinstance(model, nn.Module):
+    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
         raise TypeError(f"model: got {type(model).__name__}; give an nn.Module, which can be listened to")
     given = Input(x, group)
     space, dtype = given.space, given.dtype

@@ -12,10 +12,7 @@ from gdl_utils.groups import Group
 from gdl_utils.representations import Representation
 from gdl_utils.signals import SignalSpace
 
-OUTPUT, ROOT = (
-    "output of all",
-    "model of all",
-)  # under what the model's own output, or call, is noted: no module has such a name
+OUTPUT, ROOT = "output of all", "model of all"  # the name of the output, or call, of the model itself
 
 
 class Call(NamedTuple):
@@ -44,8 +41,7 @@ class Input:
             raise TypeError(f"group: got {group!r}; give a Group, a Domain or a SignalSpace")
         else:
             self.space = SignalSpace(group if isinstance(group, Domain) else _domain(tensors[0], group))
-        first = next((t for t in tensors if self._place(t) and t.is_floating_point()), None)
-        first = next((t for t in tensors if self._place(t)), None) if first is None else first
+        first = min(filter(self._place, tensors), key=lambda t: not t.is_floating_point(), default=None)
         if first is None:
             raise ValueError(
                 f"x: got shape {tuple(tensors[0].shape)}; its last axes must be {self.space.shape}, after the batch, "
@@ -76,12 +72,12 @@ class Input:
 
     def scrambled(self) -> Any:
         """Return an input of about the same size that has nothing to do with x but what does not move."""
-        rng, places = torch.Generator().manual_seed(0), iter(self._places)
+        rng, places, real = torch.Generator().manual_seed(0), iter(self._places), self.dtype.is_floating_point
         has_mask = not self.space.domain.mask.all()  # then what lies outside stays there
 
         def scramble(leaf: Any) -> Any:
-            if next(places) not in ("last", "before channels") or not leaf.is_floating_point():
-                return leaf
+            if next(places) not in ("last", "before channels") or (real and not leaf.is_floating_point()):
+                return leaf  # such as a mask
             order = torch.arange(leaf.numel()) if has_mask else torch.randperm(leaf.numel(), generator=rng)
             factor = 0.5 + torch.rand(leaf.shape, generator=rng)
             return leaf.flatten()[order.to(leaf.device)].view_as(leaf) * factor.to(leaf)
@@ -236,10 +232,13 @@ def _equal(t: torch.Tensor, other: torch.Tensor | None) -> bool:
 
 
 def _domain(x: torch.Tensor, group: Group) -> Domain:
-    """Return the first domain with as many axes as x has beside batch and channels on which the group is known to act."""
+    """Return the first domain with as many axes as x has beside batch and channels on which the group is known to act.
+
+    Space is last, or before the last axis; not there if one of these axes is 1, which is that of channels.
+    """
     reasons = []
     d = {4: 2, 5: 3}.get(x.ndim, 1)
-    for sides in (tuple(x.shape[-d:]), tuple(x.shape[-d - 1 : -1])):
+    for sides in (tuple(x.shape[-d:]), tuple(x.shape[-d - 1 : -1]))[: 1 + (1 not in x.shape[-d - 1 : -1])]:
         for make in {2: (square_grid, hexagonal_grid), 3: (cubic_grid,)}.get(d, (cycle, nodes)):
             if len(sides) < d or (make is hexagonal_grid and len(set(sides)) > 1):
                 continue

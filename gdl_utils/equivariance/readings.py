@@ -210,6 +210,6 @@ def _restricted(fibre: Representation, group: Group) -> Representation | None:
     if larger == group:
         return fibre
     known = larger.family in planar and group.family in ("cyclic", larger.family)
-    if not known or larger.degree % group.degree:
+    if not known or len(group) == 1 or (n := larger.degree) % group.degree:  # of shifts alone no fibre tells
         return None
-    return fibre.restrict(group, [larger.degree // group.degree, larger.degree][: len(group.generators)])
+    return fibre.restrict(group, [n // group.degree % n, n][: len(group.generators)])

@@ -18,7 +18,7 @@ class averaged(nn.Module):  # it reads as a word of the model: averaged(model, s
     Parameters
     ----------
     model : nn.Module
-        From ``(batch, …, *space.shape)`` to anything with the batch first; with ``space_out`` to ``(batch, …, *space_out.shape)``.
+        From ``(batch, …, *space.shape)`` to any tensor with the batch first; with ``space_out`` to ``(batch, …, *space_out.shape)``.
     space : SignalSpace or Domain
         Says how the group acts on the input; a domain means its plain signals. All elements are tried, so it has to be small.
     space_out : SignalSpace or Domain, optional
@@ -63,6 +63,8 @@ class averaged(nn.Module):  # it reads as a word of the model: averaged(model, s
             raise ValueError(f"x: got shape {tuple(x.shape)}; give (batch, …, *{self.space.shape})")
         elements = range(len(self.space.group))
         y = self.model(torch.cat([self.space.act(g, x) for g in elements]))
+        if not isinstance(y, torch.Tensor):
+            raise TypeError(f"model: gave {type(y).__name__}; a tensor with the batch first is needed")
         answers = y.unflatten(0, (len(elements), x.shape[0]))  # len(x) would be fixed by torch.export
         if self.space_out is None:
             return answers.mean(0)

@@ -32,6 +32,8 @@ class LieRepresentation:
 
     Raises
     ------
+    TypeError
+        If a matrix does not hold real numbers; in the place of a complex one give ``[[Re, -Im], [Im, Re]]``.
     ValueError
         If there is no matrix, one is not square or not finite, sizes differ, a whole one cannot be undone, or the brackets
         A_i A_j - A_j A_i do not lie in the span of the small ones: then it is no basis of an algebra. Or if a whole one takes
@@ -54,7 +56,7 @@ class LieRepresentation:
 
     def __post_init__(self):
         for kind in ("small", "whole"):
-            given = [np.array(m, dtype=np.float64) for m in getattr(self, kind)]
+            given = [np.asarray(m).astype(np.float64, casting="same_kind") for m in getattr(self, kind)]
             if any(m.ndim != 2 or m.shape[0] != m.shape[1] or not m.size for m in given):
                 raise ValueError(f"{kind}: got shapes {[m.shape for m in given]}; all must be square")
             if not all(np.isfinite(m).all() for m in given):
