@@ -85,6 +85,10 @@ def fit(
     """
     epochs, batch_size = check_positive("epochs", epochs), check_positive("batch_size", batch_size)
     seed, learning_rate = int(seed), float(learning_rate)  # Python's own, as a checkpoint keeps them
+    if isinstance(tensors, torch.Tensor):
+        raise TypeError(
+            "tensors: got one tensor, whose rows would be taken for them; give a tuple, (x, y) or (x,)"
+        )
     for i, t in enumerate(tensors):
         if not isinstance(t, torch.Tensor):
             raise TypeError(f"tensors: number {i} is a {type(t).__name__}; give tensors, torch.as_tensor(…)")
@@ -96,9 +100,7 @@ def fit(
     if not parameters:
         raise ValueError(f"model: {type(model).__name__} has no parameters, so there is nothing to train")
     if not any(p.requires_grad for p in parameters):
-        raise ValueError(
-            f"model: {type(model).__name__} is frozen; none of its parameters asks for a gradient"
-        )
+        raise ValueError(f"model: {type(model).__name__} is frozen; none of its parameters is trained")
     if any(nn.parameter.is_lazy(p) for p in parameters):
         raise ValueError(
             f"model: {type(model).__name__} has lazy layers without a shape yet; show it one batch first"

@@ -357,9 +357,10 @@ def test_a_last_batch_of_one(tmp_path):
     ("call", "words"),
     [
         (lambda m: fit(m, squared, [t.numpy() for t in data()], epochs=1), "tensors: number 0 is a ndarray"),
+        (lambda m: fit(m, lambda m, x: m(x).mean(), data()[0], epochs=1), "tensors: got one tensor"),
         (lambda m: fit(m, lambda m, x, y: 1.0, data(), epochs=1), "loss: gives a float"),
     ],
-    ids=["arrays", "a float"],
+    ids=["arrays", "one tensor", "a float"],
 )
 def test_a_wrong_type_is_named(call, words):
     with pytest.raises(TypeError, match=words):
