@@ -86,9 +86,7 @@ def fit(
     epochs, batch_size = check_positive("epochs", epochs), check_positive("batch_size", batch_size)
     seed, learning_rate = int(seed), float(learning_rate)  # Python's own, as a checkpoint keeps them
     if isinstance(tensors, torch.Tensor):
-        raise TypeError(
-            "tensors: got one tensor, whose rows would be taken for them; give a tuple, (x, y) or (x,)"
-        )
+        raise TypeError("tensors: got one tensor; give a tuple, such as (x, y), or (x,)")
     for i, t in enumerate(tensors):
         if not isinstance(t, torch.Tensor):
             raise TypeError(f"tensors: number {i} is a {type(t).__name__}; give tensors, torch.as_tensor(…)")

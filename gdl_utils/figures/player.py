@@ -104,9 +104,7 @@ class Player:
         if not 0 <= self.start < n:
             raise ValueError(f"start: there is no frame {self.start}; give 0 to {n - 1}")
         if not all(isinstance(t, str) and t for t in (self.name, self.alt, *self.values, *self.sentences)):
-            raise ValueError(
-                "name, alt, values, sentences: give texts that are not empty; a screen reader says them"
-            )
+            raise ValueError("name, alt, values, sentences: give texts that are not empty, to be read aloud")
 
     def __repr__(self) -> str:
         return f"Player({self.name}: {self.values[0]} … {self.values[-1]}, {len(self.frames)} frames)"
