@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import training
+import voxels
 from torch import nn
 
 from gdl_utils.equivariance import relative_error
@@ -112,6 +113,14 @@ def test_the_bench_of_meshes_writes_what_is_committed(tmp_path, monkeypatch):
     assert faults(committed("meshes"), "potpourri3d") == []
     assert layout(written) == layout(committed("meshes"))
     assert committed("meshes")["once"]["most memory, MiB"] < 2048
+
+
+def test_the_bench_of_volumes_writes_what_is_committed(tmp_path, monkeypatch):
+    for name, value in {"ROUNDS": 2, "BATCH": 2}.items():
+        monkeypatch.setattr(voxels, name, value)
+    voxels.main(tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert faults(committed("voxels"), "torch") == [] and layout(written) == layout(committed("voxels"))
 
 
 def test_the_cube_whose_layers_are_counted_is_a_cube():
