@@ -493,8 +493,9 @@ def test_player_is_a_picture_without_script(site, open_page, path):
         assert player.locator("input").is_disabled(), "a slider that moves nothing must not look as if it did"
 
 
-def test_slides_come_one_at_a_time_and_fit_the_screen(site, open_page):
-    page, faults = open_page(site + "book/slides.html", viewport={"width": 1280, "height": 720})
+@pytest.mark.parametrize("wide, high", [(1280, 720), (1920, 810), (1440, 1080)])
+def test_slides_come_one_at_a_time_and_fit_the_screen(site, open_page, wide, high):
+    page, faults = open_page(site + "book/slides.html", viewport={"width": wide, "height": high})
     slides = page.locator("article > section > section")
     page.click(".gdl-present")
     page.wait_for_function("document.fullscreenElement")
@@ -503,7 +504,7 @@ def test_slides_come_one_at_a_time_and_fit_the_screen(site, open_page):
         assert shown() == [k]
         assert page.locator(".gdl-notes:visible, h1:visible, .gdl-present:visible").count() == 0
         size = "(({scrollWidth: w, scrollHeight: h}) => [w, h])(document.fullscreenElement)"
-        assert page.evaluate(size) == [1280, 720], slides.nth(k).get_attribute("id")
+        assert page.evaluate(size) == [wide, high], slides.nth(k).get_attribute("id")
         letters = "e => parseFloat(getComputedStyle(e).fontSize)"
         assert all(code.evaluate(letters) > 20 for code in slides.nth(k).locator("pre").all())
         page.keyboard.press("ArrowRight")
