@@ -16,6 +16,7 @@ from PIL import Image
 WIDE = 600  # pixels; up to that words of 11 points have 10 pixels on a phone
 GAP = 8  # more than between an axis and its numbers
 LEAST = 80  # less is no panel but its label
+FAINT = 8  # of 255: a column this near to the background is empty
 
 
 class panels(nodes.General, nodes.Element):
@@ -25,7 +26,7 @@ class panels(nodes.General, nodes.Element):
 def parted(path):
     """The left edges of a figure's panels, and its right edge."""
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
-    empty = (abs(pixels - pixels[0, 0]).max(2) < GAP).all(0)
+    empty = (abs(pixels - pixels[0, 0]).max(2) < FAINT).all(0)
     width, edges = len(empty), [0]
     if width <= WIDE:
         return [0, width]

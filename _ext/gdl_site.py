@@ -5,6 +5,7 @@ The site's own address comes from ``GDL_SITE_URL``, which the publishing workflo
 out: no button, no sitemap, and never an address that somebody made up.
 """
 
+import logging
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import nbformat
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.util.logging import getLogger
 
 GITHUB = re.compile(
     r"(?:https://(?:[^/@]+@)?github\.com/|(?:ssh://)?git@github\.com[:/])([\w.-]+)/([\w.-]+?)(?:\.git)?/?"
@@ -180,6 +182,18 @@ def guard_codeautolink(app):
     CodeBlockAnalyser.depart_section = lambda self, node: original(self, node) if self.title_stack else None
 
 
+def link_page(one, args, how):
+    """Link the code of one page, and return what there was to warn of, which only the build's own process can count."""
+    said, listener = [], logging.Handler()
+    details = ("type", "subtype", "location")
+    listener.emit = lambda record: said.append(
+        (record.getMessage(), {key: getattr(record, key, None) for key in details})
+    )
+    logging.getLogger("sphinx").handlers = [listener]
+    one(*args, **how)
+    return said
+
+
 def link_pages_side_by_side(app):
     """sphinx_codeautolink reads each page again to link its code, a third of a build: let each core take a page at a time."""
     from sphinx_codeautolink import extension
@@ -190,9 +204,10 @@ def link_pages_side_by_side(app):
         extension.link_html = one
         with pool:
             for page in pages:
-                page.result()
+                for message, details in page.result():
+                    getLogger("sphinx_codeautolink").warning(message, **details)
 
-    extension.link_html = lambda *args, **how: pages.append(pool.submit(one, *args, **how))
+    extension.link_html = lambda *args, **how: pages.append(pool.submit(link_page, one, args, how))
     app.connect("build-finished", wait, priority=800)
 
 

@@ -201,7 +201,7 @@ def link_terms(app, doctree, docname):
         link = nodes.reference("", match[0], refuri=target, internal=True, classes=["gdl-term"])
         before, after = nodes.Text(text[: match.start()]), nodes.Text(text[match.end() :])
         text.parent.replace(text, [piece for piece in (before, link, after) if piece.astext()])
-        texts[k : k + 1] = [piece for piece in (before, after) if piece]
+        texts[k : k + 1] = [piece for piece in (before, after) if piece.astext()]
 
 
 def say_where(app, doctree, docname):

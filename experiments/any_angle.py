@@ -52,12 +52,8 @@ SPLIT = (10_000, 2_000, 10_000, 2_000)  # to train, to watch, to test, and for t
 STEPS = {1_000: 400, 10_000: 1_200}  # by the number of images to train with
 BATCH, CURVE, CIRCLE = 50, 1_000, 500  # images in a batch, on a curve's point, turned round the circle
 ANGLES = [11.25 * k for k in range(32)]
-BETWEEN = [
-    0.0,
-    22.5,
-    45.0,
-    67.5,
-]  # with the quarter-turns that a network respects: 16 turns of an average in the test
+# With the quarter-turns that a network respects these make the 16 turns of an average in the test.
+BETWEEN = [0.0, 22.5, 45.0, 67.5]
 QUARTERS = grid("mnist", cyclic(4))
 
 

@@ -128,8 +128,8 @@ class _Follower:
     def follow(self, part: nn.Module, where: str) -> None:
         """Go through one part, or through all of an ``nn.Sequential`` that does nothing else."""
         plain = isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward
-        if plain and not any(isinstance(m, nn.Flatten) for m in part):  # which is judged with what follows it
-            for child in part:
+        if plain and not isinstance(next(iter(part), None), nn.Flatten):  # judged with what follows it
+            for child in [*part][:1] + [nn.Sequential(*[*part][1:])] * (len(part) > 1):
                 self.follow(child, where)
             return
         given, out = self.fibre, _fibre_of(part, "fibre_out")

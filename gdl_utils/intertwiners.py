@@ -239,13 +239,13 @@ def _as_matrices(argument: str, matrices: Sequence[ArrayLike]) -> np.ndarray:
             f"{argument}: got shapes {[m.shape for m in given]}; all must be square and of one size"
         )
     stacked = np.stack(given)
-    if stacked.dtype.kind not in "iufb" or not np.isfinite(stacked).all():
+    if np.iscomplexobj(stacked) or not np.isfinite(stacked := stacked.astype(np.float64)).all():
         raise ValueError(f"{argument}: has entries that are not finite real numbers")
     if not _are_permutations(stacked):
         for s, m in enumerate(stacked):
             if np.linalg.matrix_rank(m) < len(m):
                 raise ValueError(f"{argument}[{s}]: is not invertible, and what a group does can be undone")
-    return stacked.astype(np.float64)
+    return stacked
 
 
 def _are_permutations(matrices: np.ndarray) -> bool:

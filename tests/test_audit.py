@@ -634,6 +634,8 @@ def test_models_of_words_are_audited():
     words = torch.randint(20, (3, 6))
     bag = nn.Sequential(nn.EmbeddingBag(20, 4)).double()
     assert audit(bag, words, nodes(6, cyclic(6)), bound=1e-12).lost_at is None
+    from_one = nn.Sequential(Model(lambda m, x: x - 1), bag)
+    assert audit(from_one, words.clamp(min=1), nodes(6, cyclic(6)), bound=1e-12).lost_at is None
     flat = nn.Sequential(nn.Embedding(20, 4), nn.Flatten(), nn.Linear(24, 2)).double()
     assert audit(flat, words, nodes(6, cyclic(6)), bound=1e-12).lost_at == "2"
 

@@ -842,7 +842,13 @@ def test_a_slice_keeps_a_part_that_comes_twice():
 def test_statistics_over_the_folded_group_axis_are_refused_in_a_sequence_too():
     group = cyclic(4)
     fold = lambda: nn.Sequential(nn.Flatten(1, 2), nn.BatchNorm2d(8), nn.Unflatten(1, (2, 4)))
-    with pytest.raises(ValueError):
-        Blueprint([LiftingConv(square_grid(3, group), 1, 2)], nonlinearity=fold)
+    lift = LiftingConv(square_grid(3, group), 1, 2)
+    with pytest.raises(ValueError, match="does not respect the regular fibre"):
+        Blueprint([lift], nonlinearity=fold)
+    with pytest.raises(ValueError, match="does not respect the regular fibre"):
+        Blueprint([nn.Sequential(lift, *fold())])
+    other = GroupConv(square_grid(3, dihedral(4)), 2, 2)
+    with pytest.raises(ValueError, match="takes the regular fibre of D₄"):
+        Blueprint([lift, nn.Sequential(other, nn.Flatten(1, 2), nn.Unflatten(1, (2, 8)))])
     with pytest.raises(TypeError, match="nonlinearity: got a module"):
         Blueprint([LiftingConv(square_grid(3, group), 1, 2)], nonlinearity=nn.ReLU())

@@ -238,5 +238,5 @@ def test_a_layer_of_a_lie_group():
 
 
 def test_complex_generators_are_refused():
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="small: has entries that are not finite real numbers"):
         LieRepresentation("spin", "su2", [np.array([[0, -1j], [1j, 0]])])

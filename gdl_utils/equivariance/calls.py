@@ -72,15 +72,15 @@ class Input:
 
     def scrambled(self) -> Any:
         """Return an input of about the same size that has nothing to do with x but what does not move."""
-        rng, places, real = torch.Generator().manual_seed(0), iter(self._places), self.dtype.is_floating_point
-        has_mask = not self.space.domain.mask.all()  # then what lies outside stays there
+        rng, places, dtype = torch.Generator().manual_seed(0), iter(self._places), self.dtype
+        whole, has_mask = not (dtype.is_floating_point or dtype.is_complex), not self.space.domain.mask.all()
 
         def scramble(leaf: Any) -> Any:
-            if next(places) not in ("last", "before channels") or (real and not leaf.is_floating_point()):
+            if next(places) not in ("last", "before channels") or leaf.dtype != dtype:
                 return leaf  # such as a mask
-            order = torch.arange(leaf.numel()) if has_mask else torch.randperm(leaf.numel(), generator=rng)
-            factor = 0.5 + torch.rand(leaf.shape, generator=rng)
-            return leaf.flatten()[order.to(leaf.device)].view_as(leaf) * factor.to(leaf)
+            at = torch.randint(leaf.numel(), leaf.shape, generator=rng).to(leaf.device)
+            t = leaf if has_mask else leaf.flatten()[at]  # words of those given; what is outside stays there
+            return t if whole and not has_mask else t * (0.5 + torch.rand(t.shape, generator=rng)).to(t)
 
         return _map(scramble, self.x)
 

@@ -108,7 +108,7 @@ class Tries:
     def _is_strange(self, key: Any) -> bool:
         """Say whether an output cannot be read: it has places, and none that fit, or not the batch's examples."""
         shape, given = self.given.batched(self.plain[key].output).shape, self.given.shape
-        return (len(self.readings[key]) == 1 and shape[2:] not in ((), (1, 1))) or shape[0] != given[0]
+        return (len(self.readings[key]) == 1 and not set(shape[2:]) <= {1}) or shape[0] != given[0]
 
     def _best(
         self, key: Any, elements: list[int] | None, kind: str | None

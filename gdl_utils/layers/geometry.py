@@ -44,7 +44,7 @@ class Geometry:
             )
         self.kernel = domain.shape
         wide = isinstance(domain, Domain) and domain.resize((3,) * len(domain.shape))
-        self.hexagonal = isinstance(domain, Domain) and not (wide or domain).mask.all()
+        self.hexagonal = isinstance(domain, Domain) and not (wide or domain).mask.all()  # 1×1 has no corner
         self.stride, self.dilation = self._each("stride", stride, 1), self._each("dilation", dilation, 1)
         if padding_mode not in MODES[: 2 if self.hexagonal else 4]:
             allowed = ", ".join(map(repr, MODES[: 2 if self.hexagonal else 4]))

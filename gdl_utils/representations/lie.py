@@ -32,12 +32,10 @@ class LieRepresentation:
 
     Raises
     ------
-    TypeError
-        If a matrix does not hold real numbers; in the place of a complex one give ``[[Re, -Im], [Im, Re]]``.
     ValueError
-        If there is no matrix, one is not square or not finite, sizes differ, a whole one cannot be undone, or the brackets
-        A_i A_j - A_j A_i do not lie in the span of the small ones: then it is no basis of an algebra. Or if a whole one takes
-        a small one, as m A m⁻¹, out of this span.
+        If there is no matrix, one is not square, not real (in the place of a complex one give ``[[Re, -Im], [Im, Re]]``) or not
+        finite, sizes differ, a whole one cannot be undone, or the brackets A_i A_j - A_j A_i do not lie in the span of the small
+        ones: then it is no basis of an algebra. Or if a whole one takes a small one, as m A m⁻¹, out of this span.
 
     Examples
     --------
@@ -56,12 +54,12 @@ class LieRepresentation:
 
     def __post_init__(self):
         for kind in ("small", "whole"):
-            given = [np.asarray(m).astype(np.float64, casting="same_kind") for m in getattr(self, kind)]
+            given = [np.asarray(m) for m in getattr(self, kind)]
             if any(m.ndim != 2 or m.shape[0] != m.shape[1] or not m.size for m in given):
                 raise ValueError(f"{kind}: got shapes {[m.shape for m in given]}; all must be square")
-            if not all(np.isfinite(m).all() for m in given):
-                raise ValueError(f"{kind}: has entries that are not finite")
-            object.__setattr__(self, kind, tuple(given))
+            if any(np.iscomplexobj(m) or not np.isfinite(m.astype(np.float64)).all() for m in given):
+                raise ValueError(f"{kind}: has entries that are not finite real numbers")
+            object.__setattr__(self, kind, tuple(m.astype(np.float64) for m in given))
         sizes = {len(m) for m in (*self.small, *self.whole)}
         if len(sizes) != 1:
             raise ValueError(
