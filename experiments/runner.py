@@ -81,7 +81,11 @@ class Results:
         return any(values.items() <= record.items() for record in self.records)
 
     def add(self, record: dict) -> None:
-        self.records.append(record)
+        if self.path.exists():  # another call may have added to it
+            known = set(map(json.dumps, self.records))
+            theirs = json.loads(self.path.read_text(encoding="utf-8"))["records"]
+            self.records += [record for record in theirs if json.dumps(record) not in known]
+        self.records.append(json.loads(json.dumps(record)))
         place = lambda record: next(
             (k for k, values in enumerate(self.plan) if values.items() <= record.items()), -1
         )

@@ -179,6 +179,14 @@ def test_records_are_in_the_order_of_the_plan_and_after_what_was_there(tmp_path)
     assert [r["arm"] for r in records(results.path)] == ["old", "one", "two"]
 
 
+def test_two_calls_at_once_keep_each_other_s_records(tmp_path):
+    one, two = (Results(tmp_path / "out.json", {}) for _ in range(2))
+    for results, seed in ((one, 0), (two, 1), (one, 2), (two, 3)):
+        results.add({"seed": seed, "curve": ((1, 0.5), (2, float("nan")))})
+    kept = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["records"]
+    assert sorted(record["seed"] for record in kept) == [0, 1, 2, 3]
+
+
 def test_durations_are_added_and_minutes_count_from_the_start(tmp_path):
     for seconds in (100, 50):
         results = Results(tmp_path / "out.json", {})
