@@ -18,6 +18,7 @@ Seconds are those of one core for training alone, without what an interruption t
     python experiments/any_angle.py
     python experiments/any_angle.py --long C8 --widths 6,10,24,48 --epochs 45
     python experiments/any_angle.py --long p4 --widths 8,16,24,48 --epochs 50 --all-images
+    python experiments/any_angle.py --long p4 --widths 10,20,32,96 --epochs 28 --all-images
 
 A long run is of one wider network on 12,000 images, or on all 48,000 that neither the test nor its curve takes, and has a file of its
 own. Whenever one of them is seen, it is turned anew by a random angle, made up to a tenth larger or smaller in height and in width, and
