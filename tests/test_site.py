@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import io
 import json
+import logging
 import re
 import threading
 from dataclasses import replace
@@ -28,9 +29,10 @@ import yaml
 from docutils import nodes
 from gdl_opening import two_orders
 from gdl_panels import parted
-from gdl_site import how_to_get_it, keep_together, repository
+from gdl_site import how_to_get_it, keep_together, link_page, repository
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
+from sphinx.util.logging import getLogger
 
 from gdl_utils.data import rotate
 from gdl_utils.figures import polygon
@@ -413,6 +415,16 @@ def test_the_first_cell_names_no_address_that_nobody_gave(known, code):
     assert addresses == (["https://github.com/someone/a-book"] * (2 if "../" in code else 1) if known else [])
     assert ("pip install git+" in cell.source) == bool(known) and "pip install" in cell.source
     assert ("in the folder `book`" in cell.source) == ("../" in code)
+
+
+@pytest.mark.parametrize("said", [[], ["cannot be read", "nor this"]])
+def test_warnings_of_a_page_that_is_linked_elsewhere_come_back(said, monkeypatch):
+    monkeypatch.setattr(
+        logging.getLogger("sphinx"), "handlers", []
+    )  # which a process of the pool has for itself
+    one = lambda page, *, where: [getLogger("x").warning(words, location=where) for words in said]
+    found = link_page(one, ("page",), {"where": "book/x"})
+    assert [(words, details["location"]) for words, details in found] == [(words, "book/x") for words in said]
 
 
 def test_numbers_and_commas_are_kept_where_they_belong_and_code_is_left_alone():
